@@ -1,0 +1,261 @@
+/* Following a log: what is committed comes once, in order, whoever writes and however often; nothing else ever does. */
+#include "tests/support/log_kit.c"
+#include "tests/support/simulated_files.c"
+#include "wal/error.h"
+#include "wal/segment.h"
+
+#include <errno.h>
+
+static hf_follow *follow_from(hf_simulated *disk, uint64_t epoch) {
+    hf_follow *follow = NULL;
+    int error = hf_follow_open(KIT_DIRECTORY, hf_simulated_files(disk), epoch, &follow);
+    CHECK(error == HF_SUCCESS, "%s", hf_error_detail());
+    return follow;
+}
+
+/* Takes all there is for now. */
+static int drain(hf_follow *follow, kit_list *list) {
+    hf_wal_epoch epoch;
+    int result;
+    while ((result = hf_follow_next(follow, &epoch)) == 1) {
+        kit_collect(list, &epoch);
+    }
+    return result;
+}
+
+static hf_wal *open_log(hf_simulated *disk) {
+    hf_wal *wal;
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    return wal;
+}
+
+static void append(hf_wal *wal, uint64_t first, uint64_t last, size_t length) {
+    for (uint64_t epoch = first; epoch <= last; epoch++) {
+        CHECK(kit_append(wal, epoch, length) == HF_SUCCESS, "%s", hf_error_detail());
+    }
+}
+
+static const uint8_t zeros[300000];
+
+Test(follow, a_follower_beside_the_writer_sees_what_is_committed) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal = open_log(disk);
+    hf_follow *follow = follow_from(disk, 0);
+    static kit_list list;
+    hf_wal_epoch epoch;
+    CHECK(hf_follow_next(follow, &epoch) == 0 && hf_follow_next(follow, &epoch) == 0, "nothing yet");
+    for (uint64_t e = 1; e <= 40; e++) {
+        if (e % 4 == 0) { /* all that is released has been followed */
+            CHECK(hf_wal_release(wal, hf_wal_generation(wal)) == HF_SUCCESS, "%s", hf_error_detail());
+        }
+        CHECK(hf_wal_begin(wal, 2 * e, kit_time(2 * e), 3) == HF_SUCCESS, "%s", hf_error_detail());
+        size_t length = 5000 * (e % 13) + (e % 10 == 0 ? 200000 : 0);
+        uint8_t *bytes = malloc(length + 1);
+        kit_fill(bytes, 2 * e, length);
+        CHECK(hf_wal_put(wal, bytes, length) == HF_SUCCESS, "%s", hf_error_detail());
+        CHECK(drain(follow, &list) == 0 && list.count == e - 1, "not before it is committed");
+        CHECK(hf_wal_commit(wal) == HF_SUCCESS, "%s", hf_error_detail());
+        free(bytes);
+        if (e % 3 == 0) {
+            hf_wal_mark_durable(wal, 2 * e + 1); /* has nothing to be followed */
+        }
+        CHECK(hf_follow_next(follow, &epoch) == 1 && epoch.epoch == 2 * e && epoch.term == 3, "%s", hf_error_detail());
+        CHECK(epoch.generation <= hf_wal_generation(wal) && epoch.length == length, "its facts");
+        kit_collect(&list, &epoch);
+        CHECK(hf_follow_next(follow, &epoch) == 0, "once");
+    }
+    CHECK(!list.bad && hf_wal_generation(wal) > 10, "over many segments");
+    hf_follow_close(follow);
+    hf_follow_close(NULL);
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
+Test(follow, it_starts_at_any_epoch_that_is_kept) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal = open_log(disk);
+    for (uint64_t epoch = 10; epoch <= 400; epoch += 10) {
+        append(wal, epoch, epoch, 20000 + epoch * 30);
+    }
+    for (int released = 0; released < 2; released++) {
+        unsigned refused = 0;
+        for (uint64_t from = 0; from <= 420; from++) {
+            hf_follow *follow;
+            static kit_list list;
+            list = (kit_list){.count = 0};
+            int error = hf_follow_open(KIT_DIRECTORY, hf_simulated_files(disk), from, &follow);
+            if (error == HF_ENOTFOUND) {
+                CHECK(released && from > 0 && strstr(hf_error_detail(), "no longer kept"), "%s", hf_error_detail());
+                refused++;
+                continue;
+            }
+            CHECK(error == HF_SUCCESS, "%s", hf_error_detail());
+            CHECK(drain(follow, &list) == 0 && !list.bad, "from %d: %s", (int)from, hf_error_detail());
+            uint64_t first = from <= 10 ? 10 : (from + 9) / 10 * 10;
+            if (released && from == 0) {
+                CHECK(list.epochs[0] > 10 && list.epochs[list.count - 1] == 400, "the oldest kept whole");
+            } else {
+                CHECK(list.count == (first <= 400 ? (400 - first) / 10 + 1 : 0), "from %d", (int)from);
+                CHECK(list.count == 0 || list.epochs[0] == first, "from %d", (int)from);
+            }
+            hf_follow_close(follow);
+        }
+        CHECK((refused > 50 && refused < 400) == released, "%u starts are no longer kept", refused);
+        CHECK(hf_wal_release(wal, hf_wal_generation(wal) / 2) == HF_SUCCESS, "%s", hf_error_detail());
+    }
+    /* From beyond the end: waits for it. */
+    hf_follow *follow = follow_from(disk, 415);
+    hf_wal_epoch epoch;
+    CHECK(hf_follow_next(follow, &epoch) == 0, "not yet");
+    append(wal, 410, 410, 100);
+    CHECK(hf_follow_next(follow, &epoch) == 0, "not that one");
+    append(wal, 420, 420, 100);
+    CHECK(hf_follow_next(follow, &epoch) == 1 && epoch.epoch == 420, "this one");
+    hf_follow_close(follow);
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
+Test(follow, a_segment_that_was_released_is_told_apart_from_damage) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal = open_log(disk);
+    append(wal, 1, 4, 30000);
+    hf_follow *follow = follow_from(disk, 0);
+    hf_wal_epoch epoch;
+    CHECK(hf_follow_next(follow, &epoch) == 1, "%s", hf_error_detail());
+    append(wal, 5, 30, 30000);
+    CHECK(hf_wal_release(wal, hf_wal_generation(wal)) == HF_SUCCESS, "%s", hf_error_detail());
+    uint64_t last = 1;
+    int result;
+    while ((result = hf_follow_next(follow, &epoch)) == 1) {
+        CHECK(epoch.epoch == ++last, "the open segment is still read");
+    }
+    CHECK(result == HF_ENOTFOUND && last >= 3 && last < 10, "%s: %s", hf_error_name(result), hf_error_detail());
+    CHECK(strstr(hf_error_detail(), "segment-0000000000000002") != NULL, "%s", hf_error_detail());
+    hf_follow_close(follow);
+
+    uint8_t *bytes = hf_simulated_bytes(disk, kit_segment(hf_wal_generation(wal)), NULL);
+    bytes[HF_SEGMENT_PAGE + 1000] ^= 1;
+    follow = follow_from(disk, 0);
+    while ((result = hf_follow_next(follow, &epoch)) == 1) {
+    }
+    CHECK(result == HF_ECORRUPT && strstr(hf_error_detail(), "offset 4096, epoch"), "%s: %s", hf_error_name(result),
+          hf_error_detail());
+    hf_follow_close(follow);
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
+Test(follow, without_a_log_there_is_nothing) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_follow *follow;
+    CHECK(hf_follow_open(KIT_DIRECTORY, hf_simulated_files(disk), 0, &follow) == HF_ENOTFOUND && !follow, "none");
+    CHECK(hf_follow_open("", hf_simulated_files(disk), 0, &follow) == HF_EINVAL, "no name");
+    CHECK(hf_follow_open("/nonexistent/holdfast", NULL, 0, &follow) == HF_ENOTFOUND, "the system's files");
+    hf_wal *wal = open_log(disk);
+    append(wal, 1, 20, 30000);
+    hf_wal_close(wal);
+    hf_simulated_remove(disk, kit_segment(3));
+    CHECK(hf_follow_open(KIT_DIRECTORY, hf_simulated_files(disk), 0, &follow) == HF_ECORRUPT, "a gap");
+    CHECK(strstr(hf_error_detail(), "segment-0000000000000003 is missing") != NULL, "%s", hf_error_detail());
+    hf_simulated_free(disk);
+}
+
+/* A killed writer's open epoch lies there in parts, over several segments; the next writer cuts it and goes on. */
+Test(follow, a_torn_tail_is_waited_at_until_the_next_writer_has_cut_it) {
+    for (int page = 0; page < 2; page++) {
+        hf_simulated *disk = hf_simulated_new();
+        hf_wal *wal = open_log(disk);
+        append(wal, 1, 3, 1000);
+        hf_follow *follow = follow_from(disk, 0);
+        static kit_list list;
+        list = (kit_list){.count = 0};
+        CHECK(hf_wal_begin(wal, 4, kit_time(4), 1) == HF_SUCCESS, "%s", hf_error_detail());
+        CHECK(hf_wal_put(wal, zeros, sizeof zeros) == HF_SUCCESS && hf_wal_generation(wal) == 3, "%s",
+              hf_error_detail());
+        hf_wal_close(wal);
+        if (page) {
+            hf_simulated_remove(disk, KIT_DIRECTORY "/durable");
+        }
+        for (int i = 0; i < 3; i++) {
+            CHECK(drain(follow, &list) == 0 && list.count == 3, "without a writer: %s", hf_error_detail());
+        }
+        wal = open_log(disk);
+        CHECK(drain(follow, &list) == 0 && list.count == 3, "with the next one: %s", hf_error_detail());
+        append(wal, 5, 14, 40000);
+        CHECK(drain(follow, &list) == 0 && list.count == 13 && !list.bad, "it goes on: %zu, %s", list.count,
+              hf_error_detail());
+        hf_follow_close(follow);
+        hf_wal_close(wal);
+        hf_simulated_free(disk);
+    }
+}
+
+/* Writers come, commit, fail to sync, leave epochs half done, and go; one follower sees exactly what the last replay
+ * sees. */
+static void many_writers(uint64_t seed) {
+    hf_simulated *disk = hf_simulated_new();
+    static kit_list seen, replayed;
+    seen = (kit_list){.count = 0};
+    hf_wal *wal = open_log(disk);
+    hf_follow *follow = follow_from(disk, 0);
+    uint64_t state = seed;
+    for (int writer = 0; writer < 12; writer++) {
+        hf_wal_found found = {.highest_seen = 0};
+        hf_wal_close(wal);
+        CHECK(drain(follow, &seen) == 0, "seed %llu: %s", (unsigned long long)seed, hf_error_detail());
+        CHECK(kit_open(disk, NULL, &wal, NULL, &found) == HF_SUCCESS, "%s", hf_error_detail());
+        uint64_t epoch = found.highest_seen;
+        int error = HF_SUCCESS;
+        hf_simulated_fail(disk, kit_below(&state, 40), 1, -EIO);
+        for (uint64_t i = kit_below(&state, 8); i > 0 && error == HF_SUCCESS; i--) {
+            error = kit_append(wal, ++epoch, (size_t)kit_below(&state, 60000));
+            if (kit_below(&state, 2)) {
+                CHECK(drain(follow, &seen) == 0, "seed %llu: %s", (unsigned long long)seed, hf_error_detail());
+            }
+        }
+        if (error == HF_SUCCESS && kit_below(&state, 2)) {
+            epoch++;
+            error = hf_wal_begin(wal, epoch, kit_time(epoch), 1);
+            error = error != HF_SUCCESS ? error : hf_wal_put(wal, zeros, (size_t)kit_below(&state, sizeof zeros));
+        }
+        hf_simulated_fail(disk, 0, 0, 0);
+    }
+    hf_wal_close(wal);
+    CHECK(drain(follow, &seen) == 0, "seed %llu: %s", (unsigned long long)seed, hf_error_detail());
+    CHECK(kit_open(disk, NULL, &wal, &replayed, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(drain(follow, &seen) == 0 && seen.count == replayed.count && kit_is_prefix(&seen, &replayed),
+          "seed %llu: %zu epochs followed, %zu replayed", (unsigned long long)seed, seen.count, replayed.count);
+    hf_follow_close(follow);
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
+Test(follow, one_follower_of_many_writers_sees_what_a_replay_sees) {
+    uint64_t seed = kit_seed(99);
+    for (uint64_t i = 0; i < 150; i++) {
+        many_writers(seed + i);
+    }
+}
+
+/* A directory that was copied has a page that no longer speaks of it: a reader waits for the new writer's word. */
+Test(follow, a_copied_page_is_not_believed) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal = open_log(disk);
+    append(wal, 1, 3, 1000);
+    hf_wal_close(wal);
+    hf_simulated_copy(disk, KIT_DIRECTORY "/durable", KIT_DIRECTORY "/x");
+    hf_simulated_copy(disk, KIT_DIRECTORY "/x", KIT_DIRECTORY "/durable");
+    hf_wal_options options = {.files = hf_simulated_files(disk), .segment_bytes = KIT_SEGMENT};
+    CHECK(hf_wal_lock(KIT_DIRECTORY, &options, true, &wal) == HF_SUCCESS, "%s", hf_error_detail());
+    hf_follow *follow = follow_from(disk, 0);
+    hf_wal_epoch epoch;
+    CHECK(hf_follow_next(follow, &epoch) == 0, "somebody has the lock, and says nothing yet");
+    static const hf_wal_position beginning;
+    hf_wal_found found;
+    CHECK(hf_wal_open(wal, &beginning, NULL, NULL, &found) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(hf_follow_next(follow, &epoch) == 1 && epoch.epoch == 1, "%s", hf_error_detail());
+    hf_follow_close(follow);
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}

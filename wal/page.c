@@ -1,0 +1,143 @@
+/* The durable page, both sides: page.h has the layout and the rules.
+ *
+ * Edge P1: hf_page_publish (release of `committed`) -> hf_page_committed (acquire), also between processes: a reader
+ * that sees an epoch committed sees its bytes in the log.
+ */
+#include "page.h"
+
+#include "atomic.h"
+#include "batch.h"
+#include "error.h"
+#include "segment.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { UUID_AT = 16, DURABLE_AT = 32, COMMITTED_AT = 40, PROCESS_AT = 48, IDENTITY_AT = 56 };
+static const char magic[16] = "HFDURABL\1";
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the page's numbers are shared as they are");
+
+static uint64_t *field(const hf_page *page, size_t offset) { return (uint64_t *)(void *)(page->memory + offset); }
+
+static void page_path(char path[HF_PATH_ROOM], const char *directory, const char *name) {
+    snprintf(path, HF_PATH_ROOM, "%s/%s", directory, name);
+}
+
+static bool is_of(const hf_page *page, const uint8_t *uuid) {
+    return memcmp(page->memory, magic, sizeof magic) == 0 &&
+           (uuid == NULL || memcmp(page->memory + UUID_AT, uuid, 16) == 0);
+}
+
+int hf_page_open_writer(hf_page *page, const hf_files *files, const char *directory, const uint8_t uuid[16]) {
+    *page = (hf_page){.files = files, .file = -1, .lock_file = -1};
+    char path[HF_PATH_ROOM];
+    page_path(path, directory, "durable");
+    int file = files->open(files->context, path, HF_OPEN_LOCK);
+    if (file < 0) {
+        return hf_fail_system(file, "cannot open %s", path);
+    }
+    page->file = file;
+    int error = files->truncate(files->context, file, HF_PAGE_BYTES);
+    error = error != 0 ? error : files->identity(files->context, file, &page->identity);
+    if (error == 0) {
+        /* Written once through the file, so that a full disk is an error here and not a signal at the mapping. */
+        uint8_t first[64];
+        ssize_t n = hf_file_read_all(files, file, first, sizeof first, 0);
+        error = n < 0 ? (int)n : hf_file_write_all(files, file, first, sizeof first, 0);
+    }
+    if (error != 0) {
+        hf_page_close(page);
+        return hf_fail_system(error, "cannot make %s", path);
+    }
+    page->memory = files->map(files->context, file, HF_PAGE_BYTES, true);
+    if (page->memory == NULL) {
+        return HF_SUCCESS;
+    }
+    if (!is_of(page, uuid) || *field(page, IDENTITY_AT) != page->identity) {
+        /* Readers may have it mapped: numbers go to 0 before the page becomes this log's. */
+        hf_store_release(field(page, COMMITTED_AT), 0); /* edge P1 */
+        hf_store_release(field(page, DURABLE_AT), 0);   /* edge P1 */
+        memcpy(page->memory + UUID_AT, uuid, 16);
+        memcpy(page->memory, magic, sizeof magic);
+        *field(page, IDENTITY_AT) = page->identity;
+    }
+    *field(page, PROCESS_AT) = (uint64_t)getpid();
+    return HF_SUCCESS;
+}
+
+void hf_page_publish(hf_page *page, uint64_t committed, uint64_t durable) {
+    if (page->memory == NULL) {
+        return;
+    }
+    /* relaxed loads: this thread alone writes the page */
+    if (hf_load_relaxed(field(page, COMMITTED_AT)) < committed) {
+        hf_store_release(field(page, COMMITTED_AT), committed); /* edge P1, to hf_page_committed */
+    }
+    if (hf_load_relaxed(field(page, DURABLE_AT)) < durable) {
+        hf_store_release(field(page, DURABLE_AT), durable); /* edge P1, to programs that read the page by themselves */
+    }
+}
+
+/* What was not there before may be there now. */
+static void open_for_reading(hf_page *page) {
+    char path[HF_PATH_ROOM];
+    uint64_t size = 0;
+    page_path(path, page->directory, "durable");
+    page->file = page->files->open(page->files->context, path, HF_OPEN_READ);
+    if (page->file >= 0 && page->files->size(page->files->context, page->file, &size) == 0 && size >= HF_PAGE_BYTES &&
+        page->files->identity(page->files->context, page->file, &page->identity) == 0) {
+        page->memory = page->files->map(page->files->context, page->file, HF_PAGE_BYTES, false);
+    }
+    if (page->memory == NULL && page->file >= 0) {
+        page->files->close(page->files->context, page->file);
+        page->file = -1;
+    }
+}
+
+void hf_page_open_reader(hf_page *page, const hf_files *files, const char *directory) {
+    *page = (hf_page){.files = files, .directory = directory, .file = -1, .lock_file = -1};
+}
+
+bool hf_page_locked(hf_page *page) {
+    if (page->lock_file < 0) {
+        char path[HF_PATH_ROOM];
+        page_path(path, page->directory, "LOCK");
+        page->lock_file = page->files->open(page->files->context, path, HF_OPEN_READ);
+    }
+    /* A lock that cannot be asked for counts as held, the cautious side; but for one that does not exist. */
+    return page->lock_file < 0 ? page->lock_file != -ENOENT
+                               : page->files->locked(page->files->context, page->lock_file) != 0;
+}
+
+uint64_t hf_page_committed(hf_page *page, const uint8_t *uuid) {
+    if (page->memory == NULL && page->directory != NULL) {
+        open_for_reading(page);
+    }
+    if (page->memory == NULL) {
+        return 0;
+    }
+    uint64_t committed = hf_load_acquire(field(page, COMMITTED_AT)); /* edge P1, from hf_page_publish */
+    return is_of(page, uuid) && *field(page, IDENTITY_AT) == page->identity ? committed : 0;
+}
+
+void hf_page_renew(hf_page *page) {
+    if (page->memory != NULL) {
+        page->files->unmap(page->files->context, page->memory, HF_PAGE_BYTES);
+        page->memory = NULL;
+    }
+    if (page->file >= 0) {
+        page->files->close(page->files->context, page->file);
+        page->file = -1;
+    }
+}
+
+void hf_page_close(hf_page *page) {
+    hf_page_renew(page);
+    if (page->lock_file >= 0) {
+        page->files->close(page->files->context, page->lock_file);
+        page->lock_file = -1;
+    }
+}

@@ -1,0 +1,24 @@
+/* Registration of threads with liburcu, counted, so that a thread may hold several sessions. */
+#include "section.h"
+
+#if defined(HF_TSAN)
+char hf_section_edge_left, hf_section_edge_entered;
+#endif
+
+static _Thread_local unsigned registrations;     /* sessions of this thread */
+static _Thread_local bool registered_by_program; /* then it is not ours to undo */
+
+void hf_section_register(void) {
+    if (registrations++ == 0) {
+        registered_by_program = URCU_TLS(urcu_memb_reader).registered;
+        if (!registered_by_program) {
+            urcu_memb_register_thread();
+        }
+    }
+}
+
+void hf_section_unregister(void) {
+    if (--registrations == 0 && !registered_by_program) {
+        urcu_memb_unregister_thread();
+    }
+}
