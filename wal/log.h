@@ -81,9 +81,12 @@ int hf_wal_commit(hf_wal *wal);
 /* Tells readers that `epoch` is durable though nothing was written for it (an empty one). */
 void hf_wal_mark_durable(hf_wal *wal, uint64_t epoch);
 
-/* Prepares spare segments until `wanted` lie ready; returns how many were made, or an error, which poisons nothing. May be
- * called by another thread than the appending one. */
+/* Prepares spare segments until `wanted` lie ready; returns how many were made, or an error, which poisons nothing but where
+ * it is a failed sync of the directory. May be called by another thread than the appending one. */
 int hf_wal_prepare(hf_wal *wal, unsigned wanted);
+/* Makes every change of names in the directory durable: the only way to do so while the log is open (a failed sync that
+ * nobody told the appending thread of might have lost a segment's name). HF_EPOISONED HF_EREADONLY. Any thread. */
+int hf_wal_sync_directory(hf_wal *wal);
 /* How many spare segments lie ready. Any thread. */
 unsigned hf_wal_spares(hf_wal *wal);
 

@@ -128,8 +128,10 @@ static hf_wal *make_wal(const char *directory, const hf_wal_options *options) {
     wal->files = options->files;
     wal->lock_file = wal->file = -1;
     wal->page = (hf_page){.files = wal->files, .file = -1, .lock_file = -1};
-    hf_spares_init(&wal->spares, wal->files, wal->directory);
+    hf_directory_init(&wal->names, wal->files, wal->directory);
+    hf_spares_init(&wal->spares, &wal->names);
     pthread_mutex_init(&wal->release_mutex, NULL);
+    pthread_mutex_init(&wal->poison_mutex, NULL);
     return wal;
 }
 
@@ -173,7 +175,9 @@ void hf_wal_close(hf_wal *wal) {
         wal->files->close(wal->files->context, wal->lock_file);
     }
     hf_spares_destroy(&wal->spares);
+    hf_directory_destroy(&wal->names);
     pthread_mutex_destroy(&wal->release_mutex);
+    pthread_mutex_destroy(&wal->poison_mutex);
     free(wal->staging);
     free(wal->directory);
     free(wal);
@@ -210,14 +214,21 @@ int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uin
                    directory, expected, first, max64(first, newest));
 }
 
+/* Names first: a killed process may have left segments and checkpoints whose names are not durable yet. */
+static int settle_names(hf_wal *wal) {
+    int result = hf_directory_sync(&wal->names);
+    return result == 0 ? HF_SUCCESS
+                       : hf_fail_system(result, "cannot sync directory %s before reading it", wal->directory);
+}
+
 /* What this process finds in its page cache may never have reached the disk: a failed fsync leaves pages that are
  * called clean and are not. So everything is synced, and the segments that may hold unsynced batches are read from the
  * disk: from the last back to the first one that has a batch; those before it were synced when it was begun. */
-static int settle(const hf_wal *wal, const hf_generations *segments, uint64_t first) {
+static int settle(hf_wal *wal, const hf_generations *segments, uint64_t first) {
     hf_segment segment;
     hf_segment_init(&segment, wal->files);
     bool tail = true;
-    int error = HF_SUCCESS;
+    int error = settle_names(wal);
     for (size_t i = segments->count; error == HF_SUCCESS && i > 0 && segments->items[i - 1] >= first; i--) {
         error = hf_segment_open(&segment, wal->directory, "segment", segments->items[i - 1], wal->uuid, NULL);
         if (error != HF_SUCCESS) {
@@ -385,7 +396,7 @@ static int recover(hf_wal *wal, hf_scan *scan, const hf_wal_position *position, 
 /* ---- getting ready to append ------------------------------------------------------------------------------------- */
 
 /* Segments behind the end are empty now: they become spares again, the last first, so that no gap shows. */
-static int retire_later(const hf_wal *wal, uint64_t end, uint64_t newest) {
+static int retire_behind(hf_wal *wal, uint64_t end, uint64_t newest) {
     char segment[HF_PATH_ROOM], spare[HF_PATH_ROOM];
     int error = 0;
     for (uint64_t generation = newest; error == 0 && generation > end; generation--) {
@@ -394,7 +405,7 @@ static int retire_later(const hf_wal *wal, uint64_t end, uint64_t newest) {
         error = wal->files->rename(wal->files->context, segment, spare);
     }
     if (error == 0 && newest > end) {
-        error = wal->files->sync_directory(wal->files->context, wal->directory);
+        error = hf_directory_sync(&wal->names);
     }
     return error == 0 ? HF_SUCCESS
                       : hf_fail_system(error, "cannot make the empty segments of %s spare", wal->directory);
@@ -447,6 +458,14 @@ static int start_appending(hf_wal *wal, uint64_t highest_seen) {
     return error;
 }
 
+/* Takes segment 1 into use. */
+static int begin_log(hf_wal *wal, uint64_t highest_seen) {
+    int error = start_spares(wal, 0);
+    error = error != HF_SUCCESS ? error : hf_wal_next_segment(wal);
+    wal->first_generation = 1;
+    return error != HF_SUCCESS ? error : start_appending(wal, highest_seen);
+}
+
 static int make_new_log(hf_wal *wal, const hf_wal_position *position, hf_wal_found *found) {
     hf_page page;
     hf_page_open_reader(&page, wal->files, wal->directory);
@@ -461,11 +480,8 @@ static int make_new_log(hf_wal *wal, const hf_wal_position *position, hf_wal_fou
     if (getrandom(wal->uuid, sizeof wal->uuid, 0) != (ssize_t)sizeof wal->uuid) {
         return hf_fail_system(-errno, "no random bytes for the UUID of a new log");
     }
-    int error = start_spares(wal, 0); /* an interrupted making left spares of another UUID: they go */
-    error = error != HF_SUCCESS ? error : hf_wal_next_segment(wal);
-    wal->first_generation = 1;
     found->is_new = true;
-    return error != HF_SUCCESS ? error : start_appending(wal, 0);
+    return begin_log(wal, 0); /* an interrupted making left spares of another UUID: they go */
 }
 
 static int open_old_log(hf_wal *wal, const hf_listing *listing, const hf_wal_position *position, hf_wal_replay replay,
@@ -482,7 +498,12 @@ static int open_old_log(hf_wal *wal, const hf_listing *listing, const hf_wal_pos
     error = recover(wal, &scan, position, replay, context, newest, found);
     uint64_t end = scan.end_generation, offset = scan.end_offset;
     hf_scan_end(&scan);
-    error = error != HF_SUCCESS ? error : retire_later(wal, end, newest);
+    if (error == HF_SUCCESS && wal->sequence == 0 && position->generation == 0) {
+        /* Nothing was ever written, and nobody knows whether a sync of segment 1's name failed: it is given anew. */
+        error = retire_behind(wal, 0, newest);
+        return error != HF_SUCCESS ? error : begin_log(wal, found->highest_seen);
+    }
+    error = error != HF_SUCCESS ? error : retire_behind(wal, end, newest);
     error = error != HF_SUCCESS ? error : hf_wal_use_segment(wal, end, offset);
     error = error != HF_SUCCESS ? error : start_spares(wal, end);
     wal->first_generation = segments->items[0];

@@ -196,8 +196,6 @@ int hf_segment_make(const hf_files *files, const char *directory, const hf_segme
     }
     if (error != 0) {
         files->remove(files->context, temporary);
-    } else {
-        error = files->sync_directory(files->context, directory);
     }
     if (error > 0) {
         return hf_fail(HF_EPOISONED, "gave up preparing %s: the log is poisoned or closing", path);

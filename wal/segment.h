@@ -60,8 +60,8 @@ typedef struct hf_listing {
 int hf_listing_read(const hf_files *files, const char *directory, hf_listing *listing);
 void hf_listing_free(hf_listing *listing);
 
-/* Makes spare-<generation>: zeros under a temporary name, sync, rename, sync of the directory. Asks `give_up` (may be
- * NULL) now and then. HF_EIO HF_ENOMEM; HF_EPOISONED: gave up. */
+/* Makes spare-<generation>: zeros under a temporary name, sync, rename; the new name is the caller's to make durable. Asks
+ * `give_up` (may be NULL) now and then. HF_EIO HF_ENOMEM; HF_EPOISONED: gave up. */
 int hf_segment_make(const hf_files *files, const char *directory, const hf_segment_header *header,
                     bool (*give_up)(const void *context), const void *context);
 

@@ -289,12 +289,12 @@ Test(log, preparing_fails_without_harm) {
     hf_wal *wal;
     run r = {.committed = 0};
     CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
-    for (uint64_t k = 1; k <= 5; k++) { /* open, write, sync, rename, sync of the directory */
+    for (uint64_t k = 1; k <= 4; k++) { /* open, write, sync, rename */
         hf_simulated_fail(disk, k, 1, -EIO);
         CHECK(hf_wal_prepare(wal, 1) == HF_EIO && hf_wal_spares(wal) == 0, "operation %d", (int)k);
         CHECK(strstr(hf_error_detail(), "/log/spare-0000000000000002") != NULL, "%s", hf_error_detail());
         CHECK(append_counted(wal, k, 100, &r) == HF_SUCCESS, "%s", hf_error_detail());
-        CHECK(kit_files(disk, "spare-") <= (k == 5), "what is half made is removed");
+        CHECK(kit_files(disk, "spare-") == 0, "what is half made is removed");
     }
     CHECK(hf_wal_prepare(wal, 2) == 2 && hf_wal_prepare(wal, 2) == 0 && hf_wal_spares(wal) == 2, "%s",
           hf_error_detail());
@@ -327,6 +327,105 @@ Test(log, a_full_disk_poisons_and_opens_again_with_room) {
     hf_simulated_limit(disk, UINT64_MAX);
     check_image(disk, &r, 1, "with room again");
     hf_simulated_free(disk);
+}
+
+/* ---- names ------------------------------------------------------------------------------------------------------- */
+
+typedef struct meddler {
+    hf_wal *wal;
+    bool done;
+    int answer;
+} meddler;
+
+/* Another thread's part, between two steps of the appending one: it prepares a segment, and cannot sync the directory.
+ */
+static void prepare_in_between(void *context, hf_simulated *disk) {
+    meddler *m = context;
+    if (!m->done && hf_simulated_bytes(disk, kit_segment(2), NULL) != NULL) {
+        m->done = true;
+        hf_simulated_fault(disk, HF_CALL_SYNC_DIRECTORY, 1, 1, -EIO);
+        m->answer = hf_wal_prepare(m->wal, 1);
+    }
+}
+
+/* The system tells of a failed sync once. The thread that prepares hears of it; the next sync, the appending thread's,
+ * would be told "success" though the name of the segment it is about to use was lost. */
+Test(log, a_directory_that_could_not_be_synced_poisons_whoever_heard_of_it) {
+    hf_simulated *disk = hf_simulated_new();
+    meddler m = {.wal = NULL};
+    run r = {.committed = 0};
+    CHECK(kit_open(disk, NULL, &m.wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(hf_wal_prepare(m.wal, 1) == 1, "%s", hf_error_detail());
+    hf_simulated_watch(disk, prepare_in_between, &m);
+    int error = HF_SUCCESS;
+    for (uint64_t epoch = 1; epoch < 20 && error == HF_SUCCESS; epoch++) {
+        error = append_counted(m.wal, epoch, 30000, &r);
+    }
+    hf_simulated_watch(disk, NULL, NULL);
+    bool told = strstr(hf_error_detail(), "cannot sync directory /log") != NULL;
+    hf_simulated *image = hf_simulated_crash(disk, HF_CRASH_DROP, 0);
+    check_image(image, &r, 1, "names that were lost");
+    hf_simulated_free(image);
+    CHECK(m.done && m.answer == HF_EPOISONED && error == HF_EPOISONED && told, "the first failure is told");
+    hf_wal_close(m.wal);
+    hf_simulated_free(disk);
+}
+
+Test(log, whoever_changes_names_syncs_them_through_the_log) {
+    hf_simulated *disk = hf_simulated_new();
+    const hf_files *files = hf_simulated_files(disk);
+    hf_wal *wal;
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    files->close(files->context, files->open(files->context, KIT_DIRECTORY "/checkpoint-1", HF_OPEN_CREATE));
+    CHECK(hf_wal_sync_directory(wal) == HF_SUCCESS && hf_simulated_changes(disk) == 0, "%s", hf_error_detail());
+    hf_simulated_fault(disk, HF_CALL_SYNC_DIRECTORY, 1, 1, -EIO);
+    CHECK(hf_wal_sync_directory(wal) == HF_EPOISONED && hf_wal_begin(wal, 1, 1, 1) == HF_EPOISONED, "poisoned");
+    CHECK(hf_wal_sync_directory(wal) == HF_EPOISONED && hf_simulated_calls(disk) == 1, "not tried again");
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
+/* A killed process had made a checkpoint, or a segment, whose name it had not synced. What the next one reads, and
+ * builds on, must not go with the next power loss. */
+Test(log, names_that_are_found_are_durable_after_the_open) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal;
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS && kit_append(wal, 1, 1) == HF_SUCCESS, "a log");
+    hf_wal_close(wal);
+    const hf_files *files = hf_simulated_files(disk);
+    files->close(files->context, files->open(files->context, KIT_DIRECTORY "/checkpoint-1", HF_OPEN_CREATE));
+    CHECK(hf_simulated_changes(disk) > 0, "not durable yet");
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    hf_simulated *image = hf_simulated_crash(disk, HF_CRASH_DROP, 0);
+    CHECK(kit_files(image, "checkpoint-1") == 1, "durable");
+    hf_simulated_free(image);
+    hf_wal_close(wal);
+    hf_simulated_fault(disk, HF_CALL_SYNC_DIRECTORY, 2, 1, -EIO); /* the first is the parent's */
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_EIO, "a directory that cannot be synced is not believed");
+    CHECK(strstr(hf_error_detail(), "cannot sync directory /log") != NULL, "%s", hf_error_detail());
+    hf_simulated_free(disk);
+}
+
+/* The name of a new log's first segment was lost by a sync that failed; the next open's succeeds. */
+Test(log, a_log_that_could_not_be_made_is_made_anew) {
+    for (uint64_t k = 1; k <= 4; k++) {
+        hf_simulated *disk = hf_simulated_new();
+        hf_wal *wal;
+        run r = {.committed = 0};
+        hf_simulated_fault(disk, HF_CALL_SYNC_DIRECTORY, k, 1, -EIO);
+        int error = kit_open(disk, NULL, &wal, NULL, NULL);
+        CHECK((error == HF_EIO) == (k <= 3), "%d: %s", (int)k,
+              hf_error_detail()); /* the parent, the spare, the segment */
+        if (error != HF_SUCCESS) {
+            CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+        }
+        CHECK(append_counted(wal, 1, 100, &r) == HF_SUCCESS, "%s", hf_error_detail());
+        hf_wal_close(wal);
+        hf_simulated *image = hf_simulated_crash(disk, HF_CRASH_DROP, 0);
+        check_image(image, &r, 1, "a log made at the second try");
+        hf_simulated_free(image);
+        hf_simulated_free(disk);
+    }
 }
 
 /* ---- positions and releasing ------------------------------------------------------------------------------------- */

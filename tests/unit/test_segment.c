@@ -61,6 +61,7 @@ Test(segment, one_is_made_under_a_temporary_name_and_is_zeros) {
     uint64_t end;
     CHECK(hf_segment_make(files, KIT_DIRECTORY, &example, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
     CHECK(kit_files(disk, "") == 1 && kit_files(disk, "spare-00000000000000e5") == 1, "one file");
+    CHECK(files->sync_directory(files->context, KIT_DIRECTORY) == 0, "its name is the caller's to sync");
     hf_simulated *image = hf_simulated_crash(disk, HF_CRASH_DROP, 0);
     hf_segment_init(&segment, hf_simulated_files(image));
     CHECK(hf_segment_open(&segment, KIT_DIRECTORY, "spare", 0xe5, example.uuid, NULL) == HF_SUCCESS, "durable: %s",
@@ -96,7 +97,9 @@ Test(segment, a_crash_while_making_leaves_no_half_segment) {
     for (uint64_t k = 1;; k++) {
         hf_simulated *disk = hf_simulated_new();
         hf_simulated_fail(disk, k, UINT64_MAX, -EIO);
-        int error = hf_segment_make(hf_simulated_files(disk), KIT_DIRECTORY, &header, NULL, NULL);
+        const hf_files *files = hf_simulated_files(disk);
+        int error = hf_segment_make(files, KIT_DIRECTORY, &header, NULL, NULL);
+        error = error != HF_SUCCESS ? error : files->sync_directory(files->context, KIT_DIRECTORY);
         for (int n = 0; n < 3; n++) {
             hf_simulated *image = hf_simulated_crash(disk, (hf_crash)n, seed + k);
             hf_segment segment;
