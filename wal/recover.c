@@ -437,7 +437,21 @@ int hf_scan_begin(hf_scan *scan, const hf_files *files, const char *directory, c
     return hf_segment_open(&scan->segment, directory, "segment", scan->end_generation, uuid, NULL);
 }
 
-/* What is not accepted at first sight: the end (0), or a refusal. */
+/* A writer may have come since the position was read, and have written there and behind it: then what was read of the
+ * position is older than the evidence. Whoever refuses has read it once more since. */
+static bool must_doubt(hf_scan *scan, const spot *found) {
+    if (scan->page == NULL ||
+        (scan->doubted_generation == found->segment->generation && scan->doubted_offset == found->offset)) {
+        return false;
+    }
+    scan->doubted_generation = found->segment->generation;
+    scan->doubted_offset = found->offset;
+    return true;
+}
+
+enum { READ_AGAIN = 2 };
+
+/* What is not accepted at first sight: the end (0), a refusal, or READ_AGAIN. */
 static int end_or_refuse(hf_scan *scan, spot *found) {
     hf_digest page;
     if (scan->page != NULL && is_quiet(scan, found, &page)) {
@@ -451,6 +465,10 @@ static int end_or_refuse(hf_scan *scan, spot *found) {
     scan->row = hf_recovery_decide(&found->finding);
     assert(scan->row->decision != HF_DECIDE_ACCEPT);
     if (scan->row->decision != HF_DECIDE_END && scan->row->decision != HF_DECIDE_CUT) {
+        if (must_doubt(scan, found)) {
+            error = rewind_scan(scan);
+            return error != HF_SUCCESS ? error : READ_AGAIN;
+        }
         return refuse(scan, found, &b);
     }
     if (scan->page == NULL) {
@@ -465,6 +483,7 @@ static int end_or_refuse(hf_scan *scan, spot *found) {
 int hf_scan_next(hf_scan *scan) {
     uint64_t dropped = 0; /* the segment whose cached pages were dropped in this call */
     scan->row = NULL;
+    scan->doubted_generation = 0;
     for (;;) {
         int error = HF_SUCCESS;
         if (scan->whole.epoch >= scan->bound) {
@@ -498,7 +517,11 @@ int hf_scan_next(hf_scan *scan) {
             return rewind_scan(scan);
         }
         if (hf_recovery_decide(&found.finding)->decision != HF_DECIDE_ACCEPT) {
-            return end_or_refuse(scan, &found);
+            error = end_or_refuse(scan, &found);
+            if (error != READ_AGAIN) {
+                return error;
+            }
+            continue;
         }
         error = accept(scan, &found, payload);
         if (error != 0) {

@@ -51,6 +51,7 @@ struct hf_simulated {
     uint64_t operations, next_number, limit;
     fault fault;
     bool short_writes;
+    unsigned watched; /* HF_CALL_... and HF_WATCH_... */
     hf_watch watch;
     void *watcher;
 };
@@ -191,18 +192,20 @@ static node *at_handle(hf_simulated *disk, int handle) {
     return handle >= 0 && handle < MAX_HANDLES ? disk->handles[handle] : NULL;
 }
 
-#define LOCKED(context)                                                                                                \
-    hf_simulated *disk = (context);                                                                                    \
+static void look(hf_simulated *disk, unsigned call, unsigned when) {
+    if ((disk->watched & call) != 0 && (disk->watched & when) != 0) {
+        disk->watch(disk->watcher, disk);
+    }
+}
+
+/* Begins a call of this kind, and ends it. */
+#define LOCKED(call)                                                                                                   \
+    hf_simulated *disk = context;                                                                                      \
+    look(disk, (call), HF_WATCH_BEFORE);                                                                               \
     pthread_mutex_lock(&disk->mutex)
-#define UNLOCKED(result)                                                                                               \
+#define UNLOCKED(call, result)                                                                                         \
     pthread_mutex_unlock(&disk->mutex);                                                                                \
-    return (result)
-/* The same, after a call that may have changed something. */
-#define CHANGED(result)                                                                                                \
-    pthread_mutex_unlock(&disk->mutex);                                                                                \
-    if (disk->watch != NULL) {                                                                                         \
-        disk->watch(disk->watcher, disk);                                                                              \
-    }                                                                                                                  \
+    look(disk, (call), HF_WATCH_AFTER);                                                                                \
     return (result)
 
 static int open_locked(hf_simulated *disk, const char *path, enum hf_open_mode mode) {
@@ -232,13 +235,13 @@ static int open_locked(hf_simulated *disk, const char *path, enum hf_open_mode m
 }
 
 static int simulated_open(void *context, const char *path, enum hf_open_mode mode) {
-    LOCKED(context);
+    LOCKED(HF_CALL_MAKE | HF_CALL_OPEN);
     int result = open_locked(disk, path, mode);
-    CHANGED(result);
+    UNLOCKED(HF_CALL_MAKE | HF_CALL_OPEN, result);
 }
 
 static int simulated_close(void *context, int handle) {
-    LOCKED(context);
+    LOCKED(HF_CALL_CLOSE);
     node *file = at_handle(disk, handle);
     if (file != NULL) {
         file->locked_by = file->locked_by == handle + 1 ? 0 : file->locked_by;
@@ -246,11 +249,11 @@ static int simulated_close(void *context, int handle) {
         node_drop(file);
     }
     int error = count_call(disk, HF_CALL_CLOSE);
-    UNLOCKED(file == NULL ? -EBADF : error);
+    UNLOCKED(HF_CALL_CLOSE, file == NULL ? -EBADF : error);
 }
 
 static ssize_t simulated_read(void *context, int handle, void *data, size_t length, uint64_t offset) {
-    LOCKED(context);
+    LOCKED(HF_CALL_READ);
     const node *file = at_handle(disk, handle);
     ssize_t result = file == NULL ? -EBADF : count_call(disk, HF_CALL_READ);
     if (result >= 0) {
@@ -261,7 +264,7 @@ static ssize_t simulated_read(void *context, int handle, void *data, size_t leng
             memcpy(data, file->current + offset, (size_t)result);
         }
     }
-    UNLOCKED(result);
+    UNLOCKED(HF_CALL_READ, result);
 }
 
 static uint64_t bytes_of(const hf_simulated *disk) {
@@ -297,9 +300,9 @@ static ssize_t write_locked(hf_simulated *disk, int handle, const void *data, si
 }
 
 static ssize_t simulated_write(void *context, int handle, const void *data, size_t length, uint64_t offset) {
-    LOCKED(context);
+    LOCKED(HF_CALL_WRITE);
     ssize_t result = write_locked(disk, handle, data, length, offset);
-    CHANGED(result);
+    UNLOCKED(HF_CALL_WRITE, result);
 }
 
 static void sync_node(node *file, bool fails) {
@@ -314,25 +317,25 @@ static void sync_node(node *file, bool fails) {
 }
 
 static int simulated_sync(void *context, int handle) {
-    LOCKED(context);
+    LOCKED(HF_CALL_SYNC);
     node *file = at_handle(disk, handle);
     int error = file == NULL ? -EBADF : count_call(disk, HF_CALL_SYNC);
     if (file != NULL) {
         sync_node(file, error != 0);
     }
-    CHANGED(error);
+    UNLOCKED(HF_CALL_SYNC, error);
 }
 
 static int simulated_size(void *context, int handle, uint64_t *bytes) {
-    LOCKED(context);
+    LOCKED(HF_CALL_SIZE);
     const node *file = at_handle(disk, handle);
     int error = file == NULL ? -EBADF : count_call(disk, HF_CALL_SIZE);
     *bytes = error == 0 ? file->length : 0;
-    UNLOCKED(error);
+    UNLOCKED(HF_CALL_SIZE, error);
 }
 
 static int simulated_truncate(void *context, int handle, uint64_t bytes) {
-    LOCKED(context);
+    LOCKED(HF_CALL_TRUNCATE);
     node *file = at_handle(disk, handle);
     int error = file == NULL || !disk->writable[handle] ? -EBADF : count_call(disk, HF_CALL_TRUNCATE);
     if (error == 0 && bytes > file->length && bytes_of(disk) + bytes - file->length > disk->limit) {
@@ -345,45 +348,45 @@ static int simulated_truncate(void *context, int handle, uint64_t bytes) {
         }
         file->length = (size_t)bytes;
     }
-    CHANGED(error);
+    UNLOCKED(HF_CALL_TRUNCATE, error);
 }
 
 static int simulated_rename(void *context, const char *from, const char *to) {
-    LOCKED(context);
+    LOCKED(HF_CALL_RENAME);
     entry *e = find(disk->now, from);
     int error = e == NULL ? -ENOENT : count_call(disk, HF_CALL_RENAME);
     if (error == 0) {
         change_name(disk, to, from, e->file);
     }
-    CHANGED(error);
+    UNLOCKED(HF_CALL_RENAME, error);
 }
 
 static int simulated_remove(void *context, const char *path) {
-    LOCKED(context);
+    LOCKED(HF_CALL_REMOVE);
     int error = find(disk->now, path) == NULL ? -ENOENT : count_call(disk, HF_CALL_REMOVE);
     if (error == 0) {
         change_name(disk, path, NULL, NULL);
     }
-    CHANGED(error);
+    UNLOCKED(HF_CALL_REMOVE, error);
 }
 
 static int simulated_make_directory(void *context, const char *path) {
     (void)path;
-    LOCKED(context);
+    LOCKED(HF_CALL_MAKE_DIRECTORY);
     int error = count_call(disk, HF_CALL_MAKE_DIRECTORY);
-    UNLOCKED(error);
+    UNLOCKED(HF_CALL_MAKE_DIRECTORY, error);
 }
 
 /* Every directory at once: the order of changes is the journal's, which has one order for all. */
 static int simulated_sync_directory(void *context, const char *path) {
     (void)path;
-    LOCKED(context);
+    LOCKED(HF_CALL_SYNC_DIRECTORY);
     int error = count_call(disk, HF_CALL_SYNC_DIRECTORY);
     for (unsigned i = 0; error == 0 && i < disk->change_count; i++) {
         apply(disk->durable, &disk->changes[i]);
     }
     forget_changes(disk); /* failed: they are seen as before, and no later sync makes them durable */
-    CHANGED(error);
+    UNLOCKED(HF_CALL_SYNC_DIRECTORY, error);
 }
 
 static int simulated_list(void *context, const char *directory, int (*visit)(void *visitor, const char *name),
@@ -391,7 +394,7 @@ static int simulated_list(void *context, const char *directory, int (*visit)(voi
     char *names[MAX_NAMES];
     unsigned count = 0;
     size_t length = strlen(directory);
-    LOCKED(context);
+    LOCKED(HF_CALL_LIST);
     for (unsigned i = 0; i < MAX_NAMES; i++) {
         const char *path = disk->now[i].path;
         if (path != NULL && strncmp(path, directory, length) == 0 && path[length] == '/' &&
@@ -401,6 +404,7 @@ static int simulated_list(void *context, const char *directory, int (*visit)(voi
     }
     int result = count_call(disk, HF_CALL_LIST);
     pthread_mutex_unlock(&disk->mutex);
+    look(disk, HF_CALL_LIST, HF_WATCH_AFTER);
     for (unsigned i = 0; i < count; i++) {
         result = result == 0 ? visit(visitor, names[i]) : result;
         free(names[i]);
@@ -409,27 +413,27 @@ static int simulated_list(void *context, const char *directory, int (*visit)(voi
 }
 
 static int simulated_lock(void *context, int handle) {
-    LOCKED(context);
+    LOCKED(HF_CALL_LOCK);
     node *file = at_handle(disk, handle);
     int result = file == NULL ? -EBADF : count_call(disk, HF_CALL_LOCK);
     result = result == 0 && file->locked_by != 0 && file->locked_by != handle + 1 ? -EAGAIN : result;
     if (result == 0) {
         file->locked_by = handle + 1;
     }
-    UNLOCKED(result);
+    UNLOCKED(HF_CALL_LOCK, result);
 }
 
 static int simulated_locked(void *context, int handle) {
-    LOCKED(context);
+    LOCKED(HF_CALL_LOCK);
     const node *file = at_handle(disk, handle);
     int result = file == NULL ? -EBADF : count_call(disk, HF_CALL_LOCK);
     result = result == 0 ? file->locked_by != 0 && file->locked_by != handle + 1 : result;
-    UNLOCKED(result);
+    UNLOCKED(HF_CALL_LOCK, result);
 }
 
 static void *simulated_map(void *context, int handle, size_t length, bool write) {
     (void)write;
-    LOCKED(context);
+    LOCKED(HF_CALL_MAP);
     node *file = at_handle(disk, handle);
     void *memory = NULL;
     if (file != NULL && length <= file->length && count_call(disk, HF_CALL_MAP) == 0) {
@@ -437,7 +441,7 @@ static void *simulated_map(void *context, int handle, size_t length, bool write)
         file->references++;
         memory = file->current;
     }
-    UNLOCKED(memory);
+    UNLOCKED(HF_CALL_MAP, memory);
 }
 
 static node *mapped_at(const hf_simulated *disk, const void *memory) {
@@ -456,7 +460,7 @@ static node *mapped_at(const hf_simulated *disk, const void *memory) {
 
 static void simulated_unmap(void *context, void *memory, size_t length) {
     (void)length;
-    LOCKED(context);
+    LOCKED(HF_CALL_MAP);
     node *file = mapped_at(disk, memory);
     if (file != NULL) {
         file->maps--;
@@ -466,7 +470,7 @@ static void simulated_unmap(void *context, void *memory, size_t length) {
 }
 
 static int simulated_drop_cache(void *context, int handle) {
-    LOCKED(context);
+    LOCKED(HF_CALL_DROP_CACHE);
     node *file = at_handle(disk, handle);
     int error = file == NULL ? -EBADF : count_call(disk, HF_CALL_DROP_CACHE);
     for (size_t at = 0; error == 0 && at < file->room; at += SECTOR) {
@@ -475,15 +479,15 @@ static int simulated_drop_cache(void *context, int handle) {
             file->lost[at / SECTOR] = 0;
         }
     }
-    UNLOCKED(error);
+    UNLOCKED(HF_CALL_DROP_CACHE, error);
 }
 
 static int simulated_identity(void *context, int handle, uint64_t *number) {
-    LOCKED(context);
+    LOCKED(HF_CALL_IDENTITY);
     const node *file = at_handle(disk, handle);
     int error = file == NULL ? -EBADF : count_call(disk, HF_CALL_IDENTITY);
     *number = error == 0 ? file->number : 0;
-    UNLOCKED(error);
+    UNLOCKED(HF_CALL_IDENTITY, error);
 }
 
 /* ---- the disk ---------------------------------------------------------------------------------------------------- */
@@ -728,7 +732,8 @@ void hf_simulated_fail(hf_simulated *disk, uint64_t n, uint64_t times, int negat
 
 uint64_t hf_simulated_calls(const hf_simulated *disk) { return disk->fault.seen; }
 
-void hf_simulated_watch(hf_simulated *disk, hf_watch watch, void *context) {
+void hf_simulated_watch(hf_simulated *disk, unsigned calls, hf_watch watch, void *context) {
+    disk->watched = calls;
     disk->watch = watch;
     disk->watcher = context;
 }

@@ -42,10 +42,6 @@ unsigned hf_simulated_changes(hf_simulated *disk);
 size_t hf_simulated_unsynced(hf_simulated *disk, unsigned changes);
 hf_simulated *hf_simulated_crash_as(hf_simulated *disk, unsigned changes, const hf_fate *sectors, uint64_t seed);
 
-/* Called after each call that may have changed something, on the thread that made it; it may call the disk. NULL: none. */
-typedef void (*hf_watch)(void *context, hf_simulated *disk);
-void hf_simulated_watch(hf_simulated *disk, hf_watch watch, void *context);
-
 enum {
     HF_CALL_MAKE = 1 << 0, /* an open that makes a file */
     HF_CALL_OPEN = 1 << 1, /* any other */
@@ -65,10 +61,17 @@ enum {
     HF_CALL_DROP_CACHE = 1 << 15,
     HF_CALL_IDENTITY = 1 << 16,
     HF_CALL_KINDS = 17,
+    HF_CALLS = (1 << HF_CALL_KINDS) - 1,
     HF_CALLS_THAT_CHANGE = HF_CALL_MAKE | HF_CALL_WRITE | HF_CALL_SYNC | HF_CALL_TRUNCATE | HF_CALL_RENAME | HF_CALL_REMOVE |
                            HF_CALL_SYNC_DIRECTORY,
     HF_SHORT = 1, /* a fault of read and write: half of what was asked, at least one byte */
 };
+/* `watch` is called before or after each call of these kinds, or both, on the thread that makes it; it may call the disk.
+ * calls = 0: no more. */
+enum { HF_WATCH_BEFORE = 1 << 30, HF_WATCH_AFTER = 1 << 29 };
+typedef void (*hf_watch)(void *context, hf_simulated *disk);
+void hf_simulated_watch(hf_simulated *disk, unsigned calls, hf_watch watch, void *context);
+
 /* Of the calls of these kinds, the n-th from now (1: the next) and the `times` - 1 after it answer `result`, a negative
  * errno or HF_SHORT, and do nothing; but a write may have written half, a failed sync loses what was to be synced, and a
  * file is closed. n = 0: none. There is one such fault at a time. */

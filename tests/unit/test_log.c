@@ -356,12 +356,12 @@ Test(log, a_directory_that_could_not_be_synced_poisons_whoever_heard_of_it) {
     run r = {.committed = 0};
     CHECK(kit_open(disk, NULL, &m.wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
     CHECK(hf_wal_prepare(m.wal, 1) == 1, "%s", hf_error_detail());
-    hf_simulated_watch(disk, prepare_in_between, &m);
+    hf_simulated_watch(disk, HF_CALL_RENAME | HF_WATCH_AFTER, prepare_in_between, &m);
     int error = HF_SUCCESS;
     for (uint64_t epoch = 1; epoch < 20 && error == HF_SUCCESS; epoch++) {
         error = append_counted(m.wal, epoch, 30000, &r);
     }
-    hf_simulated_watch(disk, NULL, NULL);
+    hf_simulated_watch(disk, 0, NULL, NULL);
     bool told = strstr(hf_error_detail(), "cannot sync directory /log") != NULL;
     hf_simulated *image = hf_simulated_crash(disk, HF_CRASH_DROP, 0);
     check_image(image, &r, 1, "names that were lost");
