@@ -27,7 +27,8 @@ typedef struct hf_wal hf_wal;
 typedef struct hf_wal_options {
     const hf_files *files;
     uint64_t segment_bytes; /* for new segments; existing ones say their own size in their header */
-    bool read_only;         /* change nothing: no lock, no cut, no fsync; the durable prefix of a directory that may be in use */
+    bool read_only;         /* change nothing: no lock, no cut; the durable prefix of a directory that may be in use. Where no
+                               writer vouches for the last epoch, it is synced before it is told */
 } hf_wal_options;
 
 /* Where in the log a replay starts: given by a checkpoint, all zero for the log's beginning. */

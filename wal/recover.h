@@ -86,6 +86,7 @@ typedef struct hf_scan {
     const hf_recovery_row *row;              /* by which hf_scan_next came to the end or refused; NULL: by the bound */
     uint64_t quiet_generation, quiet_offset; /* a reader's: this end was looked behind already, when its page ... */
     hf_digest quiet_page;                    /* ... was this */
+    uint64_t settled;                        /* a reader's: up to this segment, tails were synced in this call */
     uint64_t doubted_generation, doubted_offset; /* a reader's: what stands here was about to be refused in this call */
 
     hf_wal_epoch epoch;
