@@ -2,8 +2,9 @@
  *
  * Guarantees
  *   A  After a sync that succeeded, every name that was changed before it is durable.
- *   B  After one that failed, on whatever thread, none ever succeeds again: what a failed sync lost is known to nobody, and
- *      the system tells of it once. Were another thread's sync to come next, it would hear "success" for names that are gone.
+ *   B  After one that failed, on whatever thread, none ever succeeds again: what a failed sync lost is known to
+ *      nobody, and the system tells of it once. Were another thread's sync to come next, it would hear "success" for
+ *      names that are gone.
  */
 #ifndef HF_DIRECTORY_H
 #define HF_DIRECTORY_H

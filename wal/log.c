@@ -205,9 +205,12 @@ int hf_wal_begin(hf_wal *wal, uint64_t epoch, uint64_t time_ms, uint64_t term) {
     if (error != HF_SUCCESS) {
         return error;
     }
-    if (wal->in_epoch || epoch <= wal->part.epoch) {
-        return hf_fail(HF_EINVAL, "epoch %" PRIu64 " cannot begin: %s %" PRIu64 " %s", epoch,
-                       wal->in_epoch ? "epoch" : "expected one above", wal->part.epoch, wal->in_epoch ? "is open" : "");
+    if (wal->in_epoch) {
+        return hf_fail(HF_EINVAL, "epoch %" PRIu64 " cannot begin: epoch %" PRIu64 " is open", epoch, wal->part.epoch);
+    }
+    if (epoch <= wal->part.epoch || epoch > HF_BATCH_MAX_NUMBER) {
+        return hf_fail(HF_EINVAL, "epoch %" PRIu64 " cannot begin: expected one above %" PRIu64 ", up to %" PRIu64,
+                       epoch, wal->part.epoch, HF_BATCH_MAX_NUMBER);
     }
     wal->part = (hf_batch_header){.term = term, .epoch = epoch, .time_ms = time_ms, .durable = hf_wal_committed(wal)};
     memcpy(wal->part.uuid, wal->uuid, sizeof wal->uuid);

@@ -37,7 +37,7 @@ static int take_lock(hf_wal *wal) {
     int error = wal->files->lock(wal->files->context, wal->lock_file);
     if (error == -EAGAIN) {
         ssize_t n = hf_file_read_all(wal->files, wal->lock_file, process, sizeof process - 1, 0);
-        process[n > 0 ? strcspn(process, "\n") : 0] = 0;
+        process[n > 0 ? strcspn(process, " \n") : 0] = 0;
         return hf_fail(HF_EBUSY, "%s is locked by process %s", path, process);
     }
     if (error != 0) {
@@ -86,20 +86,20 @@ static int make_directory(const hf_wal *wal) {
 }
 
 /* The UUID of the first segment that can say it; the open checks them all. */
-static void read_uuid(hf_wal *wal, const hf_listing *listing) {
+static int read_uuid(hf_wal *wal, const hf_listing *listing) {
     hf_segment segment;
     hf_segment_init(&segment, wal->files);
-    for (size_t i = 0; i < listing->segments.count; i++) {
-        if (hf_segment_open(&segment, wal->directory, "segment", listing->segments.items[i], NULL, wal->uuid) ==
-            HF_SUCCESS) {
-            break;
-        }
+    int error = HF_ECORRUPT;
+    for (size_t i = 0; i < listing->segments.count && error != HF_SUCCESS && error != HF_EIO && error != HF_ENOMEM;
+         i++) {
+        error = hf_segment_open(&segment, wal->directory, "segment", listing->segments.items[i], NULL, wal->uuid);
     }
     hf_segment_free(&segment);
+    return error == HF_EIO || error == HF_ENOMEM ? error : HF_SUCCESS;
 }
 
 static int lock_for_writing(hf_wal *wal, bool must_exist) {
-    hf_listing listing = {{0}, {0}, {0}};
+    hf_listing listing = {{0}, {0}};
     int error = HF_SUCCESS;
     if (must_exist) {
         error = hf_listing_read(wal->files, wal->directory, &listing);
@@ -148,16 +148,15 @@ int hf_wal_lock(const char *directory, const hf_wal_options *options, bool must_
     if (made == NULL) {
         return hf_fail(HF_ENOMEM, "no memory to open the log in %s", directory);
     }
-    hf_listing listing = {{0}, {0}, {0}};
+    hf_listing listing = {{0}, {0}};
     int error = options->read_only ? HF_SUCCESS : lock_for_writing(made, must_exist);
     error = error != HF_SUCCESS ? error : hf_listing_read(made->files, directory, &listing);
+    error = error != HF_SUCCESS ? error : read_uuid(made, &listing);
+    hf_listing_free(&listing);
     if (error != HF_SUCCESS) {
-        hf_listing_free(&listing);
         hf_wal_close(made);
         return error;
     }
-    read_uuid(made, &listing);
-    hf_listing_free(&listing);
     *wal = made;
     return HF_SUCCESS;
 }
@@ -260,33 +259,43 @@ static int see_cut_file(const hf_wal *wal, const char *path, uint64_t *highest) 
     }
     uint8_t bytes[HF_BATCH_HEADER];
     hf_batch_header header;
-    for (uint64_t at = 0;; at += HF_BATCH_ALIGN) {
-        ssize_t n = hf_file_read_all(wal->files, file, bytes, sizeof bytes, at);
-        if (n < (ssize_t)sizeof bytes) {
-            break;
-        }
-        if (hf_batch_decode(bytes, &header) == NULL && memcmp(header.uuid, wal->uuid, 16) == 0) {
+    ssize_t n = sizeof bytes;
+    for (uint64_t at = 0; n == (ssize_t)sizeof bytes; at += HF_BATCH_ALIGN) {
+        n = hf_file_read_all(wal->files, file, bytes, sizeof bytes, at);
+        if (n == (ssize_t)sizeof bytes && hf_batch_decode(bytes, &header) == NULL &&
+            memcmp(header.uuid, wal->uuid, 16) == 0) {
             *highest = max64(*highest, header.epoch);
         }
     }
     wal->files->close(wal->files->context, file);
-    return HF_SUCCESS;
+    return n < 0 ? hf_fail_system((int)n, "cannot read %s", path) : HF_SUCCESS;
 }
 
 typedef struct cut_visit {
     const hf_wal *wal;
     uint64_t from; /* generations below it can hold no higher epoch than the log */
     uint64_t highest;
+    int error;
 } cut_visit;
 
 static int visit_cut_file(void *visitor, const char *name) {
     cut_visit *visit = visitor;
     char path[HF_PATH_ROOM];
-    if (strncmp(name, "cut-", 4) != 0 || strtoull(name + 4, NULL, 16) < visit->from) {
+    uint64_t generation;
+    if (!hf_is_cut_name(name, &generation) || generation < visit->from) {
         return 0;
     }
     format_path(visit->wal, path, name);
-    return see_cut_file(visit->wal, path, &visit->highest) == HF_SUCCESS ? 0 : -EIO;
+    visit->error = see_cut_file(visit->wal, path, &visit->highest);
+    return visit->error != HF_SUCCESS;
+}
+
+/* `highest` grows to the highest epoch that a tail from segment `from` or later had. */
+static int see_cut_files(const hf_wal *wal, uint64_t from, uint64_t *highest) {
+    cut_visit visit = {.wal = wal, .from = from};
+    int result = wal->files->list(wal->files->context, wal->directory, visit_cut_file, &visit);
+    *highest = max64(*highest, visit.highest);
+    return result < 0 ? hf_fail_system(result, "cannot list directory %s", wal->directory) : visit.error;
 }
 
 /* ---- reading back ------------------------------------------------------------------------------------------------ */
@@ -372,6 +381,7 @@ static int recover(hf_wal *wal, hf_scan *scan, const hf_wal_position *position, 
     hf_page page;
     hf_page_open_reader(&page, wal->files, wal->directory);
     uint64_t committed = hf_page_committed(&page, wal->uuid);
+    found->highest_seen = hf_page_durable(&page, wal->uuid);
     hf_page_close(&page);
     int error = hf_scan_begin(scan, wal->files, wal->directory, wal->uuid, position, NULL);
     scan->vouched = max64(scan->vouched, committed);
@@ -380,11 +390,7 @@ static int recover(hf_wal *wal, hf_scan *scan, const hf_wal_position *position, 
     if (error == HF_SUCCESS && scan->whole.sequence == 0 && scan->end_generation > 1) {
         error = find_chain(wal, scan, found);
     }
-    cut_visit visit = {.wal = wal, .from = scan->end_generation};
-    if (error == HF_SUCCESS && wal->files->list(wal->files->context, wal->directory, visit_cut_file, &visit) != 0) {
-        error = HF_EIO;
-    }
-    found->highest_seen = max64(found->highest_seen, visit.highest);
+    error = error != HF_SUCCESS ? error : see_cut_files(wal, scan->end_generation, &found->highest_seen);
     report(scan, position, found);
     wal->sequence = scan->whole.sequence;
     wal->link = scan->whole.link;

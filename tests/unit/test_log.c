@@ -235,8 +235,39 @@ Test(log, wrong_use_is_refused) {
     CHECK(hf_wal_begin(wal, 4, 1, 1) == HF_SUCCESS, "%s", hf_error_detail());
     CHECK(hf_wal_begin(wal, 5, 1, 1) == HF_EINVAL, "epoch 4 is open");
     CHECK(hf_wal_commit(wal) == HF_SUCCESS && hf_wal_begin(wal, 4, 1, 1) == HF_EINVAL, "epochs rise");
+    CHECK(hf_wal_begin(wal, HF_BATCH_MAX_NUMBER + 1, 1, 1) == HF_EINVAL, "to a limit");
+    CHECK(strstr(hf_error_detail(), "4611686018427387904") != NULL, "%s", hf_error_detail());
     hf_wal_close(wal);
     hf_wal_close(NULL);
+    hf_simulated_free(disk);
+}
+
+static int count_name(void *context, const char *name) {
+    *(unsigned *)context += strlen(name) == 255;
+    return 0;
+}
+
+/* The longest name of a directory leaves room for the longest name in it: no path is ever cut short. */
+Test(log, the_longest_names_fit) {
+    hf_simulated *disk = hf_simulated_new();
+    const hf_files *files = hf_simulated_files(disk);
+    hf_wal_options options = {.files = files, .segment_bytes = KIT_SEGMENT};
+    char directory[HF_DIRECTORY_MAX + 2], path[HF_DIRECTORY_MAX + 300], name[256];
+    memset(directory, 'd', sizeof directory);
+    directory[0] = '/';
+    directory[HF_DIRECTORY_MAX + 1] = 0;
+    hf_wal *wal;
+    CHECK(hf_wal_lock(directory, &options, false, &wal) == HF_EINVAL, "one byte too long");
+    directory[HF_DIRECTORY_MAX] = 0;
+    memset(name, 'n', sizeof name);
+    memcpy(name + 251, ".tmp", 5);
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    files->close(files->context, files->open(files->context, path, HF_OPEN_CREATE));
+    CHECK(hf_wal_lock(directory, &options, false, &wal) == HF_SUCCESS, "%s", hf_error_detail());
+    unsigned left = 0;
+    files->list(files->context, directory, count_name, &left);
+    CHECK(left == 0, "the half made file is removed");
+    hf_wal_close(wal);
     hf_simulated_free(disk);
 }
 
@@ -523,6 +554,22 @@ Test(log, a_log_whose_last_segment_is_empty_goes_on) {
     CHECK(strstr(hf_error_detail(), "chained") != NULL, "%s", hf_error_detail());
     hf_simulated_free(disk);
 
+    /* A checkpoint is of a later epoch than 900, whose last part is lost: its first part in the segment before would
+     * stand in the way of whatever is chained to the epoch before it. */
+    disk = hf_simulated_new();
+    wal = long_log(disk, 2, &r, NULL);
+    static const uint8_t long_epoch[120000];
+    CHECK(hf_wal_begin(wal, 900, 1, 1) == HF_SUCCESS && hf_wal_put(wal, long_epoch, sizeof long_epoch) == HF_SUCCESS &&
+              hf_wal_commit(wal) == HF_SUCCESS && hf_wal_generation(wal) == 2,
+          "%s", hf_error_detail());
+    hf_wal_close(wal);
+    bytes = hf_simulated_bytes(disk, kit_segment(2), &length);
+    memset(bytes + 4096, 0, length - 4096);
+    position = (hf_wal_position){.epoch = 1000, .generation = 2, .durable = 900};
+    CHECK(kit_open(disk, &position, &wal, NULL, NULL) == HF_ECORRUPT, "epoch 900 was durable, and is not whole");
+    CHECK(strstr(hf_error_detail(), kit_segment(2)) && strstr(hf_error_detail(), "epoch 900"), "%s", hf_error_detail());
+    hf_simulated_free(disk);
+
     /* Release itself keeps the segment of the last committed batch. An epoch moves on to a new segment before its first
      * byte is written, and a checkpoint points there. */
     disk = hf_simulated_new();
@@ -688,6 +735,100 @@ Test(log, the_durable_page_vouches_for_the_last_epoch) {
     CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_ECORRUPT, "the page knows that there was a log");
     CHECK(strstr(hf_error_detail(), "epoch 20") != NULL, "%s", hf_error_detail());
     hf_simulated_free(disk);
+}
+
+/* A file that another process keeps writing zeros' worth of interrupts to: EINTR is continued, not for ever. */
+Test(log, interrupts_are_continued_but_not_for_ever) {
+    static const unsigned calls[] = {HF_CALL_WRITE, HF_CALL_READ};
+    for (size_t i = 0; i < 2; i++) {
+        hf_simulated *disk = hf_simulated_new();
+        hf_wal *wal;
+        run r = {.committed = 0};
+        CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+        hf_simulated_fault(disk, calls[i], 1, 5, -EINTR);
+        CHECK(append_counted(wal, 1, 200000, &r) == HF_SUCCESS, "%s", hf_error_detail());
+        CHECK(hf_simulated_calls(disk) > 5, "it was interrupted");
+        hf_simulated_fault(disk, calls[i], 1, UINT64_MAX, -EINTR);
+        CHECK(append_counted(wal, 2, 200000, &r) == HF_EPOISONED, "interrupted for ever");
+        CHECK(strstr(hf_error_detail(), "Interrupted") != NULL, "%s", hf_error_detail());
+        hf_wal_close(wal);
+        hf_simulated_fault(disk, 0, 0, 0, 0);
+        check_image(disk, &r, 1, "after interrupts");
+        hf_simulated_free(disk);
+    }
+}
+
+/* What was marked durable without a batch was told to whoever reads the page: no later epoch may have that number. */
+Test(log, an_epoch_that_was_marked_durable_is_never_used_again) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal;
+    hf_wal_found found;
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(kit_append(wal, 5, 10) == HF_SUCCESS, "%s", hf_error_detail());
+    hf_wal_mark_durable(wal, 150);
+    hf_wal_close(wal);
+    CHECK(kit_open(disk, NULL, &wal, NULL, &found) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(found.last_epoch == 5 && found.highest_seen == 150, "%llu", (unsigned long long)found.highest_seen);
+    CHECK(kit_append(wal, 150, 10) == HF_EINVAL && kit_append(wal, 151, 10) == HF_SUCCESS, "%s", hf_error_detail());
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
+/* A cut tail that cannot be read may hold the highest epoch that was ever seen. */
+Test(log, a_cut_tail_that_cannot_be_read_is_no_reason_to_forget_it) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal;
+    hf_wal_found found;
+    static const uint8_t zeros[10000];
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(kit_append(wal, 5, 10) == HF_SUCCESS && hf_wal_begin(wal, 9, 1, 1) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(hf_wal_put(wal, zeros, sizeof zeros) == HF_SUCCESS, "%s", hf_error_detail());
+    hf_simulated_fault(disk, HF_CALL_SYNC, 1, 1, -EIO);
+    CHECK(hf_wal_commit(wal) == HF_EPOISONED, "not committed");
+    hf_wal_close(wal);
+    hf_simulated *image = hf_simulated_crash(disk, HF_CRASH_KEEP, 0);
+    uint8_t torn = 1;
+    hf_simulated_poke(image, kit_segment(1), HF_SEGMENT_PAGE + 4096,
+                      hf_simulated_bytes(disk, kit_segment(1), NULL) + HF_SEGMENT_PAGE + 4096, 512);
+    hf_simulated_poke(image, kit_segment(1), HF_SEGMENT_PAGE + 4096 + 700, &torn, 1);
+    CHECK(kit_open(image, NULL, &wal, NULL, &found) == HF_SUCCESS && found.highest_seen == 9, "%s", hf_error_detail());
+    CHECK(kit_files(image, "cut-") == 1, "cut");
+    hf_wal_close(wal);
+    CHECK(kit_open(image, NULL, &wal, NULL, &found) == HF_SUCCESS && found.highest_seen == 9, "seen in the cut file");
+    hf_wal_close(wal);
+    unsigned refused = 0;
+    for (uint64_t k = 1; k < 100; k++) {
+        hf_simulated_fault(image, HF_CALL_READ, k, 1, -EIO);
+        hf_error_keep("");
+        int error = kit_open(image, NULL, &wal, NULL, &found);
+        CHECK(error == HF_SUCCESS ? found.highest_seen == 9 : error == HF_EIO && strstr(hf_error_detail(), "/log"),
+              "read %d: %s: %s", (int)k, hf_error_name(error), hf_error_detail());
+        refused += error != HF_SUCCESS;
+        hf_wal_close(wal);
+    }
+    CHECK(refused >= 3, "%u", refused);
+    hf_simulated_free(image);
+    hf_simulated_free(disk);
+}
+
+Test(log, a_directory_that_cannot_be_listed_says_so) {
+    unsigned refused = 0;
+    for (uint64_t k = 1; k < 10; k++) {
+        hf_simulated *disk = hf_simulated_new();
+        hf_wal *wal;
+        CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+        hf_wal_close(wal);
+        hf_simulated_fault(disk, HF_CALL_LIST, k, 1, -EIO);
+        hf_error_keep("");
+        int error = kit_open(disk, NULL, &wal, NULL, NULL);
+        CHECK(error == HF_SUCCESS || (error == HF_EIO && (strstr(hf_error_detail(), "list directory /log") ||
+                                                          strstr(hf_error_detail(), "half made in /log"))),
+              "listing %d: %s", (int)k, hf_error_detail());
+        refused += error != HF_SUCCESS;
+        hf_wal_close(wal);
+        hf_simulated_free(disk);
+    }
+    CHECK(refused >= 5, "%u", refused);
 }
 
 /* ---- what a cut leaves ------------------------------------------------------------------------------------------- */
