@@ -23,11 +23,16 @@
 #define KIT_PLAIN
 #include "tests/support/log_kit.c"
 #include "tests/support/simulated_files.c"
+#include "wal/atomic.h"
 #include "wal/error.h"
 
+#if defined(HF_TSAN)
+enum { STEPS = 2 }; /* there is one thread: nothing for ThreadSanitizer to see but that it runs */
+#else
+enum { STEPS = 14 };
+#endif
 enum {
     SCRIPTS = 8,
-    STEPS = 14,
     FEW = 5,    /* unsynced sectors up to which all 3^n are tried */
     MOST = 12,  /* and the most of which all 2^n are */
     SAMPLE = 6, /* images where not all are tried */
