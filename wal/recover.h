@@ -105,5 +105,8 @@ void hf_scan_end(hf_scan *scan);
  * repeat after a crash at any point: the copies are synced before anything is zeroed, and later segments are zeroed
  * before earlier ones, so that what remains always looks like a torn tail. HF_EIO HF_ENOMEM. */
 int hf_cut(hf_scan *scan, uint64_t newest, uint64_t *cut_bytes);
+/* The first name for what is cut of a segment from `offset` on that is not taken yet. HF_EIO. */
+int hf_cut_path(const hf_files *files, const char *directory, uint64_t generation, uint64_t offset,
+                char path[HF_PATH_ROOM]);
 
 #endif
