@@ -27,6 +27,10 @@ int hf_command_stat(int argc, char **argv);
 int hf_command_verify(int argc, char **argv);
 int hf_command_checkpoint(int argc, char **argv);
 int hf_command_demo(int argc, char **argv);
+int hf_command_dump(int argc, char **argv);
+int hf_command_replay(int argc, char **argv);
+int hf_command_history(int argc, char **argv);
+int hf_command_repair(int argc, char **argv);
 
 /* Prints "holdfast: " and the sentence to stderr, and returns `exit_code`. */
 int hf_tell(int exit_code, const char *format, ...) __attribute__((format(printf, 2, 3)));
