@@ -192,7 +192,7 @@ static void put_json(const hf_past *past, hf_writer *out) {
     hf_put_text(out, "]}\n");
 }
 
-static void put_table(const hf_past *past, hf_writer *out) {
+static void put_summary(const hf_past *past, hf_writer *out) {
     uint64_t units = 0, unknown = 0;
     for (size_t i = 0; i < past->claim_count; i++) {
         unknown += !past->claims[i].has_deadline || !past->claims[i].has_user;
@@ -214,6 +214,11 @@ static void put_table(const hf_past *past, hf_writer *out) {
                  unknown);
         hf_put_text(out, text);
     }
+}
+
+static void put_table(const hf_past *past, hf_writer *out) {
+    char text[256];
+    put_summary(past, out);
     snprintf(text, sizeof text, "%14s %14s %14s %12s  %s\n", "on_hand", "reserved", "available", "version", "sku");
     hf_put_text(out, text);
     for (size_t i = 0; i < past->sku_count; i++) {
@@ -257,9 +262,9 @@ static int write_all(const hf_replay *replay, hf_writer *writer) {
         return exit_code;
     if (replay->json)
         return write_file(past, "-", put_json, writer);
-    if (!replay->stock_path && !replay->reservations_path && !replay->into)
-        return write_file(past, "-", put_table, writer);
-    return HF_EXIT_FINE;
+    bool has_output = (replay->stock_path && strcmp(replay->stock_path, "-") == 0) ||
+                      (replay->reservations_path && strcmp(replay->reservations_path, "-") == 0);
+    return has_output ? HF_EXIT_FINE : write_file(past, "-", replay->into ? put_summary : put_table, writer);
 }
 
 int hf_command_replay(int argc, char **argv) {

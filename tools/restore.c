@@ -25,7 +25,6 @@
 
 typedef struct restoring {
     const hf_past *past;
-    const char *directory;
     char *path; /* where it is made */
     uint64_t now, done;
     hf_opened opened;
@@ -157,11 +156,14 @@ static uint64_t first_clock(const hf_past *past) {
 }
 
 int hf_past_restore(const hf_past *past, const char *directory) {
-    restoring r = {.past = past, .directory = directory, .now = first_clock(past)};
+    restoring r = {.past = past, .now = first_clock(past)};
+    size_t length = strlen(directory);
+    while (length > 1 && directory[length - 1] == '/')
+        length--;
     if (is_there(directory))
         return hf_tell(HF_EXIT_DATA, "%s: it is there already; expected a name that is free", directory);
     r.skus = calloc(past->sku_count + 1, sizeof *r.skus);
-    if (!r.skus || asprintf(&r.path, "%s.tmp", directory) < 0) {
+    if (!r.skus || asprintf(&r.path, "%.*s.tmp", (int)length, directory) < 0) {
         free(r.skus);
         return hf_tell(HF_EXIT_SYSTEM, "out of memory");
     }
@@ -180,9 +182,6 @@ int hf_past_restore(const hf_past *past, const char *directory) {
     exit_code = exit_code ? exit_code : sync_parent(directory);
     if (exit_code)
         remove_made(r.path);
-    else
-        fprintf(stderr, "%s: made with %zu SKUs and %zu live reservations\n", directory, past->sku_count,
-                past->claim_count);
     free(r.path);
     free(r.skus);
     return exit_code;

@@ -34,13 +34,13 @@ typedef struct hf_selection {
     hf_id_set ids;
 } hf_selection;
 
-/* The options of a selection, for a command's own list; the letters are hf_select_option's. */
+/* The options of a selection, for a command's own list; the letters are hf_select_option's, which knows --user as 'u',
+ * too. */
 #define HF_SELECT_OPTIONS                                                                                              \
     {"from-epoch", required_argument, NULL, 'a'}, {"to-epoch", required_argument, NULL, 'b'},                          \
         {"from-time", required_argument, NULL, 'A'}, {"to-time", required_argument, NULL, 'B'},                        \
-        {"sku", required_argument, NULL, 's'}, {"id", required_argument, NULL, 'i'},                                   \
-        {"id-text", required_argument, NULL, 'I'}, {                                                                   \
-        "user", required_argument, NULL, 'u'                                                                           \
+        {"sku", required_argument, NULL, 's'}, {"id", required_argument, NULL, 'i'}, {                                 \
+        "id-text", required_argument, NULL, 'I'                                                                        \
     }
 
 void hf_select_init(hf_selection *selection);
