@@ -70,11 +70,13 @@ static void print_words(const hf_mending *mending) {
     }
     printf("damage: %s\n", report->damage);
     if (report->kept_epoch)
-        printf("stays: every epoch up to %" PRIu64 " (%s); replay starts at %s %" PRIu64 "\n", report->kept_epoch,
-               when(report->kept_time_ms, text), report->start_epoch ? "the checkpoint of epoch" : "epoch",
-               report->start_epoch);
+        printf("stays: every epoch up to %" PRIu64 " (%s)\n", report->kept_epoch, when(report->kept_time_ms, text));
     else
         printf("stays: nothing\n");
+    if (report->start_epoch)
+        printf("replay starts at the checkpoint of epoch %" PRIu64 "\n", report->start_epoch);
+    else
+        printf("replay starts at the log's beginning\n");
     if (report->lost_epoch > report->kept_epoch)
         printf("lost: epochs %" PRIu64 " to %" PRIu64 " (%s); %" PRIu64 " of them stand whole behind the damage\n",
                report->kept_epoch + 1, report->lost_epoch, when(report->lost_time_ms, text), report->readable_epochs);

@@ -9,11 +9,11 @@
  * Each SKU is counted in, the reservations are made, then what a count had put below its reserved units is counted
  * down.
  */
+#include "copy.h"
 #include "past.h"
 #include "progress.h"
 #include "tool.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -136,17 +136,6 @@ static int sync_parent(const char *path) {
     return exit_code;
 }
 
-/* What was made so far, a flat directory, goes. */
-static void remove_made(const char *path) {
-    DIR *open_directory = opendir(path);
-    for (struct dirent *entry; open_directory && (entry = readdir(open_directory));)
-        if (entry->d_name[0] != '.')
-            unlinkat(dirfd(open_directory), entry->d_name, 0);
-    if (open_directory)
-        closedir(open_directory);
-    rmdir(path);
-}
-
 static uint64_t first_clock(const hf_past *past) {
     uint64_t now = past->time_ms;
     for (size_t i = 0; i < past->claim_count; i++)
@@ -181,7 +170,7 @@ int hf_past_restore(const hf_past *past, const char *directory) {
         exit_code = hf_tell(HF_EXIT_SYSTEM, "%s: %s", directory, strerror(errno));
     exit_code = exit_code ? exit_code : sync_parent(directory);
     if (exit_code)
-        remove_made(r.path);
+        hf_remove_directory(r.path);
     free(r.path);
     free(r.skus);
     return exit_code;
