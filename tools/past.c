@@ -115,9 +115,9 @@ static bool take(void *context, const hf_record *record) {
     return !r->out_of_memory && !r->ledger.out_of_memory;
 }
 
-/* Reads the log up to `last`, and takes the state as of to_epoch on the way. */
+/* Reads the whole log up to `last`, and takes the state as of to_epoch on the way. */
 static int read_up_to(reading *r, uint64_t last, uint64_t *end) {
-    int error = hf_each_record(r->directory, 0, last, take, r, end);
+    int error = hf_each_record(r->directory, 1, last, take, r, end);
     if (error)
         return hf_tell_reading(error, r->directory);
     if (!r->is_behind)

@@ -64,7 +64,7 @@ typedef struct hf_verify {
     size_t state_count, state_room;
     uint64_t first_epoch, whole_chains, later_chains, live, live_units;
     hf_checked recoveries;
-    bool out_of_memory;
+    bool is_unreadable, out_of_memory;
 } hf_verify;
 
 static int memory_trouble(void) { return hf_tell(HF_EXIT_SYSTEM, "out of memory"); }
@@ -111,15 +111,21 @@ static bool take_record(void *context, const hf_record *record) {
     return !verify->out_of_memory;
 }
 
+/* Check A failed: what follows cannot be compared. */
+static void unreadable(hf_verify *verify) {
+    hf_find(&verify->findings, "%s", hf_error_detail());
+    verify->is_unreadable = true;
+}
+
 static int read_log(hf_verify *verify) {
     verify->chains =
         (hf_chains){.is_whole = verify->is_whole, .ledger = &verify->ledger, .findings = &verify->findings};
-    int error = hf_each_record(verify->directory, 0, verify->stats.durable, take_record, verify, NULL);
+    int error = hf_each_record(verify->directory, verify->is_whole, verify->stats.durable, take_record, verify, NULL);
     hf_ledger_end_epoch(&verify->ledger);
     hf_chains_end_epoch(&verify->chains);
     verify->out_of_memory |= verify->ledger.out_of_memory | verify->chains.out_of_memory;
     if (error == HF_ECORRUPT || error == HF_EVERSION)
-        hf_find(&verify->findings, "%s", hf_error_detail());
+        unreadable(verify);
     else if (error)
         return hf_tell_reading(error, verify->directory);
     return verify->out_of_memory ? memory_trouble() : HF_EXIT_FINE;
@@ -343,7 +349,7 @@ static int check_recoveries(hf_verify *verify) {
 /* ---- the verdict ------------------------------------------------------------------------------------------------- */
 
 static const char *const recoveries_in_words[] = {
-    [HF_NOT_CHECKED] = "not compared: the directory is being written",
+    [HF_NOT_CHECKED] = "not compared",
     [HF_IN_MEMORY] = "two read-only ones were compared",
     [HF_ON_DISK] = "two read-only ones and two for writing were compared",
 };
@@ -360,8 +366,9 @@ static void print_words(const hf_verify *verify) {
            verify->later_chains);
     printf("state: durable epoch %" PRIu64 ", %zu SKUs, %" PRIu64 " live reservations of %" PRIu64 " units\n",
            verify->stats.durable, verify->state_count, verify->live, verify->live_units);
-    printf("log alone: %s\n", verify->is_whole ? "compared with checkpoint and log"
-                                               : "not compared: its first records are no longer kept");
+    printf("log alone: %s\n", verify->is_unreadable ? "not compared: it cannot be read"
+                              : verify->is_whole    ? "compared with checkpoint and log"
+                                                    : "not compared: its first records are no longer kept");
     printf("recoveries: %s\n", recoveries_in_words[verify->recoveries]);
     if (verify->stats.undone)
         printf("%" PRIu64 " operations that a crash cut off: the next open for writing gives them back\n",
@@ -384,20 +391,23 @@ static void print_json(const hf_verify *verify) {
            ",\n \"undone\": %" PRIu64 ",\n \"log_alone_compared\": %s,\n \"recoveries_compared\": \"%s\"}\n",
            verify->first_epoch, verify->ledger.epoch, verify->ledger.records, verify->ledger.steps,
            verify->whole_chains, verify->later_chains, verify->stats.durable, verify->state_count, verify->live,
-           verify->live_units, verify->stats.undone, verify->is_whole ? "true" : "false",
+           verify->live_units, verify->stats.undone, verify->is_whole && !verify->is_unreadable ? "true" : "false",
            recoveries[verify->recoveries]);
 }
 
 static int verify_all(hf_verify *verify) {
+    int error = hf_is_log_whole(verify->directory, &verify->is_whole);
+    if (error == HF_ECORRUPT || error == HF_EVERSION)
+        unreadable(verify);
+    else if (error)
+        return hf_tell_error(error, verify->directory);
     int exit_code = read_state(verify);
-    exit_code = exit_code ? exit_code : read_log(verify);
-    bool is_readable = verify->findings.count == 0;
-    /* Where the log cannot be read to its end, nothing of it is comparable. */
-    if (!exit_code && is_readable)
-        exit_code = compare_all(verify);
-    if (!exit_code && is_readable)
-        exit_code = check_recoveries(verify);
-    return exit_code;
+    if (!exit_code && !verify->is_unreadable)
+        exit_code = read_log(verify);
+    if (exit_code || verify->is_unreadable)
+        return exit_code;
+    exit_code = compare_all(verify);
+    return exit_code ? exit_code : check_recoveries(verify);
 }
 
 int hf_command_verify(int argc, char **argv) {
@@ -408,12 +418,7 @@ int hf_command_verify(int argc, char **argv) {
     exit_code = hf_open_directory(&verify.opened, verify.directory, HF_READ_ONLY);
     if (exit_code)
         return exit_code;
-    int error = hf_is_log_whole(verify.directory, &verify.is_whole);
-    if (error == HF_ECORRUPT || error == HF_EVERSION)
-        hf_find(&verify.findings, "%s", hf_error_detail());
-    else if (error)
-        exit_code = hf_tell_error(error, verify.directory);
-    exit_code = exit_code ? exit_code : verify_all(&verify);
+    exit_code = verify_all(&verify);
     if (exit_code == HF_EXIT_FINE) {
         (verify.json ? print_json : print_words)(&verify);
         exit_code = hf_finish_output(verify.findings.count ? HF_EXIT_DATA : HF_EXIT_FINE);
