@@ -264,3 +264,14 @@ int hf_settle(hf_session *session, uint64_t now_ms) {
     }
     return result;
 }
+
+int hf_settle_for(hf_session *session, uint64_t now_ms) {
+    int error;
+    while ((error = hf_settle(session, now_ms)) == HF_EAGAIN) {
+        error = hf_session_room(session, HF_RECORD_MAX); /* enough for any one reservation */
+        if (error) {
+            return error;
+        }
+    }
+    return error;
+}

@@ -33,5 +33,7 @@ bool hf_is_settled(const hf_engine *engine, uint64_t now_ms);
 /* Expires whatever is due. Outside a section. HF_SUCCESS; HF_EBUSY: somebody else is at it, or an operation under way holds
  * what is due; HF_EAGAIN: no ring room; HF_ENOMEM. */
 int hf_settle(hf_session *session, uint64_t now_ms);
+/* The same, waiting for ring room where the options let a session wait. */
+int hf_settle_for(hf_session *session, uint64_t now_ms);
 
 #endif

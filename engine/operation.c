@@ -181,9 +181,8 @@ static hf_verdict fail(hf_call *call, int error) {
     return HF_DONE;
 }
 
-static bool is_settled(hf_call *call) {
-    return call->settled_ms >= call->now_ms || hf_is_settled(call->session->engine, call->now_ms);
-}
+/* Whether what was due had been expired before this attempt began: only then may it end with out_of_stock. */
+static bool was_settled(const hf_call *call) { return call->settled_ms >= call->now_ms; }
 
 /* Ends the operation whose line `index` could not be taken from a SKU that has *counter. */
 static hf_verdict refuse(hf_call *call, hf_step_result why, uint32_t given, const hf_counter *counter, hf_state state) {
@@ -389,15 +388,14 @@ static hf_verdict decide_life(hf_call *call, uint64_t version) {
     return HF_DONE;
 }
 
-/* Why a look at the counters says that the operation cannot be; HF_STEP_DONE where it may. Most refusals of a flash sale end here,
- * by plain loads, and own no line. */
-static inline hf_step_result look(const hf_call *call, hf_counter *counter, uint32_t *index) {
+/* Why a look at the counters says that the lines cannot be taken; HF_STEP_DONE where they may. Most refusals of a flash sale end
+ * here, by plain loads, and own no line. */
+static inline hf_step_result look(const hf_call *call, hf_record_type type, hf_counter *counter, uint32_t *index) {
     const hf_session *session = call->session;
     hf_step_result found = HF_STEP_DONE;
     for (uint32_t i = 0; i < call->line_count; i++) {
         hf_counter before = hf_counter_of(hf_load128_acquire(&session->lines[i].sku->word)), after = before; /* edge W1 */
-        hf_step_result result =
-            hf_stock_apply(record_of(call->op->type), session->lines[i].quantity, call->if_version, &after);
+        hf_step_result result = hf_stock_apply(type, session->lines[i].quantity, call->if_version, &after);
         if (result == HF_STEP_UNKNOWN || (result != HF_STEP_DONE && found == HF_STEP_DONE)) {
             found = result; /* unknown_sku goes before out_of_stock */
             *counter = before;
@@ -417,7 +415,7 @@ static hf_verdict refuse_life(hf_call *call, hf_step_result why, uint32_t given,
         return answer_known(call);
     }
     call->slot = reserved_slot;
-    if (why == HF_STEP_SHORT && !is_settled(call)) {
+    if (why == HF_STEP_SHORT && !was_settled(call)) {
         return HF_WANTS_SETTLING;
     }
     return refuse(call, why, given, counter, HF_STATE_UNKNOWN);
@@ -425,7 +423,7 @@ static hf_verdict refuse_life(hf_call *call, hf_step_result why, uint32_t given,
 
 /* A line was gone between the look and the taking. */
 static hf_verdict undo_life(hf_call *call, hf_step_result why, uint32_t failed, const hf_counter *counter) {
-    bool again = why == HF_STEP_SHORT && !is_settled(call);
+    bool again = why == HF_STEP_SHORT && !was_settled(call);
     hf_outcome outcome = why == HF_STEP_SHORT     ? HF_OUTCOME_OUT_OF_STOCK
                          : why == HF_STEP_VERSION ? HF_OUTCOME_VERSION_MISMATCH
                                                   : HF_OUTCOME_UNKNOWN_SKU;
@@ -448,7 +446,11 @@ static hf_verdict begin_life(hf_call *call) {
         hf_step_result why = makes_skus(op->type) ? HF_STEP_VERSION : HF_STEP_UNKNOWN;
         return make && !find_id(call) ? HF_WANTS_SKU : refuse_life(call, why, call->unknown, &counter);
     }
-    hf_step_result why = look(call, &counter, &index);
+    hf_step_result why = look(call, type, &counter, &index);
+    if (why == HF_STEP_SHORT && !was_settled(call) && hf_is_settled(engine, call->now_ms)) {
+        call->settled_ms = call->now_ms; /* by others, it may be after our look: look again */
+        why = look(call, type, &counter, &index);
+    }
     if (__builtin_expect(why != HF_STEP_DONE, 0)) {
         return refuse_life(call, why, session->lines[index].given, &counter);
     }
@@ -533,13 +535,18 @@ static hf_verdict take_reserved(hf_call *call, uint64_t word, bool late, bool *m
     hf_part_begin(session, &(hf_entry){.type = type, .id = slot->id, .time_ms = call->now_ms, .step = step});
     hf_counter counter;
     uint32_t failed;
-    hf_step_result why = late ? take_lines(call, HF_RECORD_CONFIRM_LATE, &counter, &failed)
-                              : take_lines(call, HF_RECORD_CONFIRM, &counter, &failed);
+    hf_step_result why = call->line_count > 1 ? look(call, type, &counter, &failed) : HF_STEP_DONE;
+    uint32_t taken = 0;
+    if (why == HF_STEP_DONE) {
+        why = late ? take_lines(call, HF_RECORD_CONFIRM_LATE, &counter, &failed)
+                   : take_lines(call, HF_RECORD_CONFIRM, &counter, &failed);
+        taken = failed;
+    }
     if (__builtin_expect(why == HF_STEP_DONE, 1)) {
         return decide_confirm(call, slot, step, late, counter.version);
     }
-    bool again = late && why == HF_STEP_SHORT && !is_settled(call);
-    give_back(call, type, failed, HF_OUTCOME_OUT_OF_STOCK, 0);
+    bool again = late && why == HF_STEP_SHORT && !was_settled(call);
+    give_back(call, type, taken, HF_OUTCOME_OUT_OF_STOCK, 0);
     hf_store_release(&slot->word, hf_slot_word(step, before)); /* edge R1 */
     return again ? HF_WANTS_SETTLING : refuse(call, why, failed, &counter, hf_slot_public_state(before));
 }
@@ -788,7 +795,7 @@ static int satisfy(hf_call *call, hf_verdict verdict) {
                             announce_sku, call, &session->lines[0].sku);
     case HF_WANTS_SETTLING:
         call->settled_ms = call->now_ms;
-        return hf_settle(session, call->now_ms);
+        return hf_settle_for(session, call->now_ms);
     case HF_WANTS_HINT:
         return hint_room(session, call->slot);
     default:

@@ -51,8 +51,7 @@ static int settle(hf_session *session) {
     if (hf_is_settled(engine, now_ms)) {
         return HF_SUCCESS;
     }
-    int error = hf_session_room(session, HF_RECORD_FEW);
-    error = error ? error : hf_settle(session, now_ms);
+    int error = hf_settle_for(session, now_ms);
     return error == HF_EBUSY ? hf_fail(HF_EAGAIN, "another thread is expiring what is due") : error;
 }
 
