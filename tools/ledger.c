@@ -232,9 +232,18 @@ static void decide(hf_ledger *ledger, const hf_record *record, const hf_open_ope
 
 /* ---- operations in parts ----------------------------------------------------------------------------------------- */
 
+/* The operation at an id. Within an epoch another may be met before its predecessor's last part; at its end there is
+ * one. */
 static hf_open_operation *find_open(const hf_ledger *ledger, const hf_id *id) {
     for (size_t i = 0; i < ledger->open_count; i++)
         if (hf_id_equal(&ledger->open[i].id, id))
+            return &ledger->open[i];
+    return NULL;
+}
+
+static hf_open_operation *find_session(const hf_ledger *ledger, uint32_t session) {
+    for (size_t i = 0; i < ledger->open_count; i++)
+        if (ledger->open[i].session == session)
             return &ledger->open[i];
     return NULL;
 }
@@ -244,7 +253,8 @@ static hf_open_operation *begin_open(hf_ledger *ledger, const hf_record *record)
     if (ledger->open_count == ledger->open_room)
         return NULL;
     hf_open_operation *open = &ledger->open[ledger->open_count++];
-    *open = (hf_open_operation){.id = record->id, .type = record->type, .epoch = record->epoch};
+    *open =
+        (hf_open_operation){.session = record->session, .id = record->id, .type = record->type, .epoch = record->epoch};
     return open;
 }
 
@@ -272,18 +282,27 @@ static bool decides_first(hf_record_type type) {
            type != HF_RECORD_CONFIRM_LATE;
 }
 
-static void take_part(hf_ledger *ledger, const hf_record *record) {
+/* What a recovery did about an operation that its term found open: steps, and nothing is decided by them. */
+static void take_recovery(hf_ledger *ledger, const hf_record *record) {
     hf_open_operation *open = find_open(ledger, &record->id);
-    bool is_first = !(record->parts & HF_PART_CONTINUED), is_last = !(record->parts & HF_PART_OPEN);
-    bool gives = record->parts & HF_PART_GIVE, was_open = open != NULL;
-    if (is_first && is_last && !was_open) { /* taken and given back within one record: nothing is left of it */
-        if (!gives)
-            decide(ledger, record, NULL);
+    if (!open || !open->is_resolving) {
+        ledger->headless++;
         return;
     }
-    ledger->doubled += is_first && was_open;
+    for (uint32_t i = 0; i < record->line_count; i++)
+        add_effect(ledger, open, &record->lines[i]);
+}
+
+static void take_part(hf_ledger *ledger, const hf_record *record) {
+    hf_open_operation *open = find_session(ledger, record->session);
+    bool is_first = !(record->parts & HF_PART_CONTINUED), is_last = !(record->parts & HF_PART_OPEN);
+    bool gives = record->parts & HF_PART_GIVE, is_other = open && (is_first || !hf_id_equal(&open->id, &record->id));
+    ledger->doubled += is_other;
+    if (is_other)
+        close_open(ledger, open);
+    bool was_open = open && !is_other;
     ledger->headless += !is_first && !was_open;
-    if (!open)
+    if (!was_open)
         open = begin_open(ledger, record);
     if (!open)
         return;
@@ -320,30 +339,16 @@ void hf_ledger_take(hf_ledger *ledger, const hf_record *record) {
             sku->is_born = true;
         }
     } else if (record->type == HF_RECORD_RECOVERY) {
-        ledger->recovery_epoch = record->epoch;
+        for (size_t i = 0; i < ledger->open_count; i++)
+            ledger->open[i].is_resolving = true;
     } else if (record->type != HF_RECORD_NOTE) {
-        if (record->parts)
+        if (record->parts & HF_PART_RECOVERY)
+            take_recovery(ledger, record);
+        else if (record->parts)
             take_part(ledger, record);
         else
             decide(ledger, record, NULL);
     }
-}
-
-void hf_ledger_end_epoch(hf_ledger *ledger) {
-    size_t kept = 0;
-    for (size_t i = 0; i < ledger->ended_count; i++) {
-        hf_claim *claim = find_claim(ledger, &ledger->ended[i]);
-        if (!claim || claim->state != HF_CLAIM_ENDED)
-            continue;
-        if (find_open(ledger, &claim->id)) { /* its lines are wanted until its last unit is back */
-            ledger->ended[kept++] = claim->id;
-            continue;
-        }
-        if (!claim->is_born && ledger->unborn_ended)
-            ledger->unborn_ended(ledger->context, claim);
-        remove_claim(ledger, claim);
-    }
-    ledger->ended_count = kept;
 }
 
 /* ---- guarantee B ------------------------------------------------------------------------------------------------- */
@@ -393,6 +398,60 @@ void hf_ledger_sums(hf_ledger *ledger, hf_ledger_sum *sums) {
             give_back(ledger, &ledger->open[i], sums);
         ledger->unresolved += ledger->open[i].is_headless;
     }
+}
+
+/* ---- the end of an epoch ----------------------------------------------------------------------------------------- */
+
+/* Whether nothing is left to be given back, or to be completed. */
+static bool is_settled(const hf_ledger *ledger, const hf_open_operation *open) {
+    if (!decides_first(open->type)) {
+        for (size_t i = 0; i < open->effect_count; i++)
+            if (open->effects[i].on_hand || open->effects[i].reserved)
+                return false;
+        return true;
+    }
+    const hf_claim *claim = find_claim(ledger, &open->id);
+    const hf_ledger_line *lines = claim ? hf_claim_lines(claim) : NULL;
+    for (uint32_t i = 0; claim && claim->is_born && i < claim->line_count; i++)
+        if (lines[i].quantity != given_back(open, lines[i].sku))
+            return false;
+    return true;
+}
+
+static void close_resolved(hf_ledger *ledger) {
+    for (size_t i = 0; i < ledger->open_count;) {
+        hf_open_operation *open = &ledger->open[i];
+        if (!open->is_resolving) {
+            i++;
+            continue;
+        }
+        if (!open->is_headless && !is_settled(ledger, open)) {
+            ledger->unsettled++;
+            ledger->unsettled_id = open->id;
+        }
+        hf_claim *claim = find_claim(ledger, &open->id);
+        if (claim && !claim->is_born && claim->state == HF_CLAIM_ENDED)
+            take_effects(ledger, claim, open);
+        close_open(ledger, open);
+    }
+}
+
+void hf_ledger_end_epoch(hf_ledger *ledger) {
+    size_t kept = 0;
+    close_resolved(ledger);
+    for (size_t i = 0; i < ledger->ended_count; i++) {
+        hf_claim *claim = find_claim(ledger, &ledger->ended[i]);
+        if (!claim || claim->state != HF_CLAIM_ENDED)
+            continue;
+        if (find_open(ledger, &claim->id)) { /* its lines are wanted until its last unit is back */
+            ledger->ended[kept++] = claim->id;
+            continue;
+        }
+        if (!claim->is_born && ledger->unborn_ended)
+            ledger->unborn_ended(ledger->context, claim);
+        remove_claim(ledger, claim);
+    }
+    ledger->ended_count = kept;
 }
 
 void hf_ledger_free(hf_ledger *ledger) {

@@ -14,6 +14,7 @@
  *     reserve A, B open | reserve C          -> live with A, B, C
  *     reserve A, B open | reserve gives A, B -> never was
  *     cancel A open     | cancel B           -> ended at the first, B's units come back at the second
+ *     reserve A, B open | recovery mark, reserve gives A, B back by recovery -> never was
  */
 #ifndef HF_LEDGER_H
 #define HF_LEDGER_H
@@ -70,10 +71,12 @@ typedef struct hf_effect {
 } hf_effect;
 
 typedef struct hf_open_operation {
+    uint32_t session; /* which has one at a time */
     hf_id id;
     hf_record_type type;
-    bool is_headless; /* its first part is not kept */
-    uint64_t epoch;   /* of the first part */
+    bool is_headless;  /* its first part is not kept */
+    bool is_resolving; /* a recovery mark was met: what it still owes comes with records of the same epoch */
+    uint64_t epoch;    /* of the first part */
     uint64_t step, deadline_ms, user;
     hf_effect *effects;
     size_t effect_count, effect_room;
@@ -96,11 +99,12 @@ typedef struct hf_ledger {
     hf_open_operation *open;
     size_t open_count, open_room;
     uint64_t epoch, time_ms, records, steps;
-    uint64_t recovery_epoch; /* of the last recovery mark */
-    uint64_t headless;       /* operations whose first part is not there */
-    uint64_t doubled;        /* operations begun while one with their id was open */
-    uint64_t unresolved;     /* hf_ledger_sums: releases that cannot be completed, as their reserve is not kept */
-    bool out_of_memory;      /* then nothing else holds */
+    uint64_t headless;   /* operations whose first part is not there */
+    uint64_t doubled;    /* operations begun while one with their id was open */
+    uint64_t unsettled;  /* operations that a recovery should have given back or completed, and did not, or not right */
+    hf_id unsettled_id;  /* of the last of them */
+    uint64_t unresolved; /* hf_ledger_sums: operations whose beginning or reserve, which it would need, is not kept */
+    bool out_of_memory;  /* then nothing else holds */
 
     /* Called for a reservation that ended in the epoch that just ended and whose reserve is not in the log. May be
      * NULL. */

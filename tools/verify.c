@@ -253,15 +253,13 @@ static void check_reserved(hf_verify *verify) {
 /* Check F. */
 static void check_undecided(hf_verify *verify) {
     const hf_ledger *ledger = &verify->ledger;
-    for (size_t i = 0; i < ledger->open_count; i++) {
-        const hf_open_operation *open = &ledger->open[i];
-        char id[33];
-        hf_id_to_text(open->id, id);
-        if (open->epoch < ledger->recovery_epoch)
-            hf_find(&verify->findings,
-                    "epoch %" PRIu64 ": %s %s was begun here, and the recovery of epoch %" PRIu64 " did not decide it",
-                    open->epoch, hf_record_text(open->type), id, ledger->recovery_epoch);
-    }
+    char id[33];
+    hf_id_to_text(ledger->unsettled_id, id);
+    if (ledger->unsettled)
+        hf_find(&verify->findings,
+                "%" PRIu64 " operations were cut off by a crash, and the recovery behind it did not give them back or "
+                "complete them; the last is %s",
+                ledger->unsettled, id);
     if (ledger->headless && verify->is_whole)
         hf_find(&verify->findings, "%" PRIu64 " operations go on that never began", ledger->headless);
     if (ledger->doubled)
