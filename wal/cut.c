@@ -26,15 +26,16 @@ bool hf_is_cut_name(const char *name, uint64_t *generation) {
     return sscanf(name, "cut-%16" SCNx64 "-%16" SCNx64 "-%u%n", generation, &offset, &n, &end) == 3 && name[end] == 0;
 }
 
-/* The first name that is not taken: an interrupted cut leaves an earlier copy of the same bytes. */
-static int free_name(const hf_scan *scan, uint64_t generation, uint64_t offset, char path[HF_PATH_ROOM]) {
+/* An interrupted cut leaves an earlier copy of the same bytes. */
+int hf_cut_path(const hf_files *files, const char *directory, uint64_t generation, uint64_t offset,
+                char path[HF_PATH_ROOM]) {
     for (unsigned n = 1;; n++) {
-        snprintf(path, HF_PATH_ROOM, "%s/cut-%08" PRIx64 "-%08" PRIx64 "-%u", scan->directory, generation, offset, n);
-        int file = scan->files->open(scan->files->context, path, HF_OPEN_READ);
+        snprintf(path, HF_PATH_ROOM, "%s/cut-%08" PRIx64 "-%08" PRIx64 "-%u", directory, generation, offset, n);
+        int file = files->open(files->context, path, HF_OPEN_READ);
         if (file < 0) {
             return file == -ENOENT ? HF_SUCCESS : hf_fail_system(file, "cannot look for %s", path);
         }
-        scan->files->close(scan->files->context, file);
+        files->close(files->context, file);
     }
 }
 
@@ -60,7 +61,7 @@ static int copy_tail(hf_segment *segment, uint64_t offset, uint64_t end, int fil
 static int keep_aside(const hf_scan *scan, hf_segment *segment, uint64_t offset, uint64_t end) {
     const hf_files *files = scan->files;
     char path[HF_PATH_ROOM], temporary[HF_PATH_ROOM + 8];
-    int error = free_name(scan, segment->generation, offset, path);
+    int error = hf_cut_path(files, scan->directory, segment->generation, offset, path);
     if (error != HF_SUCCESS) {
         return error;
     }

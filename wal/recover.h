@@ -110,5 +110,8 @@ void hf_scan_end(hf_scan *scan);
 int hf_cut(hf_scan *scan, uint64_t newest, uint64_t *cut_bytes);
 /* Whether a file's name is that of such a copy; then also the segment's generation. */
 bool hf_is_cut_name(const char *name, uint64_t *generation);
+/* The first name for what is cut of a segment from `offset` on that is not taken yet. HF_EIO. */
+int hf_cut_path(const hf_files *files, const char *directory, uint64_t generation, uint64_t offset,
+                char path[HF_PATH_ROOM]);
 
 #endif
