@@ -1,6 +1,6 @@
 /* The durable page, both sides: page.h has the layout and the rules.
  *
- * Edge P1: hf_page_publish (release of `committed`) -> hf_page_committed (acquire), also between processes: a reader
+ * Edge X1: hf_page_publish (release of `committed`) -> hf_page_committed (acquire), also between processes: a reader
  * that sees an epoch committed sees its bytes in the log.
  */
 #include "page.h"
@@ -58,8 +58,8 @@ int hf_page_open_writer(hf_page *page, const hf_files *files, const char *direct
     }
     if (!is_of(page, uuid) || *field(page, IDENTITY_AT) != page->identity) {
         /* Readers may have it mapped: numbers go to 0 before the page becomes this log's. */
-        hf_store_release(field(page, COMMITTED_AT), 0); /* edge P1 */
-        hf_store_release(field(page, DURABLE_AT), 0);   /* edge P1 */
+        hf_store_release(field(page, COMMITTED_AT), 0); /* edge X1 */
+        hf_store_release(field(page, DURABLE_AT), 0);   /* edge X1 */
         memcpy(page->memory + UUID_AT, uuid, 16);
         memcpy(page->memory, magic, sizeof magic);
         *field(page, IDENTITY_AT) = page->identity;
@@ -74,10 +74,10 @@ void hf_page_publish(hf_page *page, uint64_t committed, uint64_t durable) {
     }
     /* relaxed loads: this thread alone writes the page */
     if (hf_load_relaxed(field(page, COMMITTED_AT)) < committed) {
-        hf_store_release(field(page, COMMITTED_AT), committed); /* edge P1, to hf_page_committed */
+        hf_store_release(field(page, COMMITTED_AT), committed); /* edge X1, to hf_page_committed */
     }
     if (hf_load_relaxed(field(page, DURABLE_AT)) < durable) {
-        hf_store_release(field(page, DURABLE_AT), durable); /* edge P1, to programs that read the page by themselves */
+        hf_store_release(field(page, DURABLE_AT), durable); /* edge X1, to programs that read the page by themselves */
     }
 }
 
@@ -119,7 +119,7 @@ uint64_t hf_page_committed(hf_page *page, const uint8_t *uuid) {
     if (page->memory == NULL) {
         return 0;
     }
-    uint64_t committed = hf_load_acquire(field(page, COMMITTED_AT)); /* edge P1, from hf_page_publish */
+    uint64_t committed = hf_load_acquire(field(page, COMMITTED_AT)); /* edge X1, from hf_page_publish */
     return is_of(page, uuid) && *field(page, IDENTITY_AT) == page->identity ? committed : 0;
 }
 
