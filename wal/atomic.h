@@ -17,6 +17,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #define HF_CACHE_LINE 64
 
@@ -159,8 +162,10 @@ static inline void hf_full_barrier(void) { __asm__ volatile("dmb ish" ::: "memor
 /* True where guarantee C holds on the processor this runs on. */
 static inline bool hf_cpu_check(void) {
 #if defined(__x86_64__)
+    unsigned a, b, c, d;
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("cmpxchg16b");
+    /* By hand: clang before 15 does not know the name of bit_CMPXCHG16B. */
+    return __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_CMPXCHG16B) != 0;
 #else
     return true;
 #endif
