@@ -4,8 +4,8 @@
  *   hf_session  one thread's: log ring, hints, caches of cells, scratch. Never freed before hf_close, used again when closed
  *   keeper      the engine's own session (number 0): it expires, forgets and recovers. One thread at a time, under keeper_mutex
  *
- * Locks, none of them on the path of an operation: sessions_mutex > keeper_mutex > seal_mutex > waiters_mutex, taken in this
- * order; a SKU shard's mutex and the index's are taken last and hold nothing else.
+ * Locks, none of them on the path of an operation, taken in this order: checkpoint_mutex > sessions_mutex > keeper_mutex >
+ * seal_mutex > waiters_mutex. A SKU shard's mutex (which may take the pools' growth), the index's and those of wal/ are taken last.
  */
 #ifndef HF_ENGINE_H
 #define HF_ENGINE_H

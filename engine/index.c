@@ -18,24 +18,24 @@
  *     places:           0..5 in the bucket, 6..13 in its first overflow line, 14..21 in its second
  *
  * Rules of the header
- *   R1  A bit is set only from an open header, and only by whoever put the entry's word there (CAS from 0: "claimed").
- *   R2  A closed header stays closed; it is closed only by those who have seen a next table. So its valid bits only go.
- *   R3  A bit of an id is set in a table only by those who have closed the id's bucket in every older table.
- *   R4  A valid entry's word does not change. Whoever clears the bit sets the word to 0, except for migration: a
+ *   B1  A bit is set only from an open header, and only by whoever put the entry's word there (CAS from 0: "claimed").
+ *   B2  A closed header stays closed; it is closed only by those who have seen a next table. So its valid bits only go.
+ *   B3  A bit of an id is set in a table only by those who have closed the id's bucket in every older table.
+ *   B4  A valid entry's word does not change. Whoever clears the bit sets the word to 0, except for migration: a
  *       look-up that holds the header of before must still meet the word, find the header changed, and go on to the
  *       copy.
  *
  * Why exactly one insertion wins (guarantee A). Inserter a sets its bit in table K by a CAS from the header h. At that
  * instant the id is nowhere else:
- *   newer than K   an entry there needs K's bucket closed (R3), and h is open;
+ *   newer than K   an entry there needs K's bucket closed (B3), and h is open;
  *   in K           the scan that follows the load of h saw all entries of h, and the version says that h still stood;
- *   older than K   a closed the bucket, then looked and found nothing; a closed bucket gains nothing (R2).
+ *   older than K   a closed the bucket, then looked and found nothing; a closed bucket gains nothing (B2).
  * So if b closed a's bucket in K and went on to K + 1, a's CAS fails whichever came first: b's closing is a version
  * step, and had a's CAS been before it, b would have found the entry. With three tables and more it is the same three
  * lines.
  *
  * Why a look-up does not miss (guarantee B). An entry goes only from an older to a newer table, its copy valid before
- * the original's bit goes; look-ups go from old to new. They stop at the first open bucket, because of R3.
+ * the original's bit goes; look-ups go from old to new. They stop at the first open bucket, because of B3.
  *
  * Why no copy outlives a removal (guarantee E). Remover r clears the original's bit in table J; mover m copies it to
  * table M, having closed the id's buckets in J..M-1. m loads M's header h, then sees the original's bit still set, then
@@ -471,7 +471,7 @@ enum hf_index_result hf_index_insert(hf_index *index, uint64_t hash, const void 
                 return HF_INDEX_NO_MEMORY;
             }
         }
-        close_bucket(bucket); /* rule R3 */
+        close_bucket(bucket); /* rule B3 */
         uint64_t header;
         *existing = find_in(index, table, bucket, hash, key, &header);
         if (*existing != HF_INDEX_NONE) {
@@ -508,7 +508,7 @@ bool hf_index_remove(hf_index *index, uint64_t hash, uint32_t slot) {
         bool closed;
         removed = take_out(table, bucket_of(table, hash), entry_of(hash, slot), removed, &closed);
         if (LIKELY(!closed)) {
-            return removed; /* rule R3: newer tables do not have it */
+            return removed; /* rule B3: newer tables do not have it */
         }
         table = after_closed(table);
     }
@@ -577,7 +577,7 @@ static bool copy_entry(hf_index *index, const struct bucket *source, uint64_t so
                 return false;
             }
         }
-        close_bucket(bucket); /* rule R3 */
+        close_bucket(bucket); /* rule B3 */
         table = after_closed(table);
     }
 }
@@ -596,7 +596,7 @@ static bool move_bucket(hf_index *index, const struct table *table, struct bucke
         if (!copy_entry(index, bucket, bit, word)) {
             return false;
         }
-        /* The copy is in: the original's bit goes, but not its word (rule R4). A bit that is gone already was a
+        /* The copy is in: the original's bit goes, but not its word (rule B4). A bit that is gone already was a
          * removal's, which takes the copy out too. */
         while ((header & bit) && !hf_cas_acq_rel(&bucket->header, &header, (header & ~bit) + VERSION)) { /* edge I1 */
         }

@@ -3,9 +3,9 @@
  * Guarantees
  *   A  Each operation's memory order is in its name. There is no sequentially consistent one: every edge that Holdfast
  *      needs is a release paired with an acquire, or a grace period (section.h). docs/CONCURRENCY.md lists all edges.
- *      One pair of threads must not both miss the other's store (its edge D1): hf_barrier_after_cas, behind a
+ *      Two pairs of threads must not both miss the other's store (edges D1, D2): hf_barrier_after_cas, behind a
  *      compare-and-swap that is made anyway, or hf_full_barrier keeps that thread's earlier stores before its later loads.
- *   B  Every use carries a comment that names its edge ("edge E3, to ...") or says why none is needed ("relaxed: ...").
+ *   B  Every use carries a comment that names its edge ("edge E1, to ...") or says why none is needed ("relaxed: ...").
  *   C  16-byte words load, store and compare-and-swap as one. On x86-64 the load is one MOVDQA, which Intel and AMD
  *      promise to be atomic on processors with AVX (Intel SDM vol. 3A, 9.1.1; hf_cpu_check refuses others), so a refusal
  *      reads a counter without owning its line.
