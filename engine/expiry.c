@@ -152,7 +152,7 @@ bool hf_expire(hf_session *session, uint32_t number, uint64_t word, uint64_t now
 /* The hint's slot is due, but an operation has claimed it. Each operation claims one slot, so they are few. */
 static bool keep_for_later(hf_shard *shard, hf_wheel_entry entry) {
     for (uint32_t i = 0; i < shard->later_count; i++) {
-        if (shard->later[i].slot == entry.slot) {
+        if (shard->later[i].slot == entry.slot && shard->later[i].time_ms == entry.time_ms) {
             return true;
         }
     }
@@ -184,7 +184,8 @@ static int meet(hf_session *session, hf_shard *shard, hf_wheel_entry entry, uint
             if (hf_expire(session, entry.slot, word, now_ms)) {
                 return HF_SUCCESS;
             }
-        } else if (mine && hf_slot_is_claimed(state) && state != HF_SLOT_EXTENDING && state != HF_SLOT_REVIVING) {
+        } else if (state == HF_SLOT_EXTENDING || (mine && hf_slot_is_claimed(state) && state != HF_SLOT_REVIVING)) {
+            /* An extension's deadline may be the hint's, or no longer be: its end will show. */
             return keep_for_later(shard, entry) ? HF_SUCCESS : HF_ENOMEM;
         } else {
             hf_wheel_met_dead(shard->wheel);

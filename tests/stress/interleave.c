@@ -358,6 +358,8 @@ static void leave(void *context) {
        .actors = 2,                                                                                                    \
        .before = {STOCK, {RESERVE, 'a', "s1t2", 50}},                                                                  \
        .acts = {{{CANCEL, 'a', 0, 0}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                    \
+    X({.name = "extend-expire", .actors = 2, .before = {STOCK, {RESERVE, 'a', "s1t2", 50}},                            \
+       .acts = {{{EXTEND, 'a', 0, 20}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                   \
     X({.name = "reserve-expire",                                                                                       \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
