@@ -506,8 +506,18 @@ static hf_change change_of(const hf_entry *entry, uint32_t session) {
                        .version = entry->step_count > 0 ? entry->steps[entry->step_count - 1].version : 0};
 }
 
+/* Whether the record goes on with an operation that began in the epoch before the checkpoint's first. The grace period between the
+ * two waited for it, and the scan came after: the checkpoint has all of it. */
+static bool began_before_checkpoint(hf_replay *replay, uint32_t session, const hf_entry *entry) {
+    return entry->parts & HF_PART_CONTINUED && !(entry->parts & HF_PART_RECOVERY) &&
+           replay->epoch == replay->engine->checkpoint_epoch && !find_open(replay, session);
+}
+
 /* What an operation's record says, its steps apart. */
 static int take_operation(hf_replay *replay, uint32_t session, const hf_entry *entry) {
+    if (began_before_checkpoint(replay, session, entry)) {
+        return HF_SUCCESS;
+    }
     hf_open_operation *open = NULL;
     bool first = !(entry->parts & HF_PART_CONTINUED), last = !(entry->parts & HF_PART_OPEN);
     bool recovers = entry->parts & HF_PART_RECOVERY;
