@@ -272,11 +272,13 @@ static int add_life(hf_replay *replay, uint32_t older, const hf_replay_life *lif
     return error;
 }
 
+/* An id that was forgotten and used again while the scan went by stands there twice: its later life counts. */
 int hf_replay_life_add(hf_replay *replay, const hf_replay_life *life) {
-    if (find_slot(replay, life->id) != HF_INDEX_NONE) {
-        return corrupt(replay, "a checkpoint tells of one id twice");
+    uint32_t other = find_slot(replay, life->id);
+    if (other != HF_INDEX_NONE && hf_slot_step_of(hf_slot_at(replay->engine, other)->word) >= life->step) {
+        return HF_SUCCESS;
     }
-    return add_life(replay, HF_INDEX_NONE, life);
+    return add_life(replay, other, life);
 }
 
 /* ---- operations left open ------------------------------------------------------------------------------------------------- */
