@@ -161,7 +161,8 @@ static hf_slot_state settled_state(hf_slot_state state) {
     }
 }
 
-/* Writes a slot's entry as of the word `word`; returns its end. */
+/* Writes a slot's entry as of the word `word`; returns its end. NULL: its claimer lets its lines go just now (he retires blocks, whose
+ * chain is then another). */
 static uint8_t *put_slot(hf_writer *writer, const hf_slot *slot, uint64_t word) {
     hf_slot_state state = hf_slot_state_of(word), settled = settled_state(state);
     uint64_t step = hf_slot_step_of(word) - (state != settled); /* the claim's step comes with its record */
@@ -175,13 +176,14 @@ static uint8_t *put_slot(hf_writer *writer, const hf_slot *slot, uint64_t word) 
     at = put_number(at, hf_slot_version(slot));
     at = put_number(at, slot->user);
     hf_line_walk walk = hf_lines_of(writer->engine, slot);
-    at = put_number(at, walk.left);
+    uint32_t missing = walk.left;
+    at = put_number(at, missing);
     hf_sku *sku;
-    for (int64_t quantity; hf_next_line(&walk, &sku, &quantity);) {
+    for (int64_t quantity; hf_next_line(&walk, &sku, &quantity); missing--) {
         at = put_number(at, sku->number);
         at = put_number(at, (uint64_t)quantity);
     }
-    return at;
+    return missing == 0 ? at : NULL;
 }
 
 /* One slot, read as it stands still; inside a section. What is being changed all the time is as good before as after: the record of
@@ -193,7 +195,7 @@ static int write_slot(hf_writer *writer, const hf_slot *slot) {
             return HF_SUCCESS;
         }
         const uint8_t *end = put_slot(writer, slot, word);
-        if (hf_load_relaxed(&slot->word) == word) { /* relaxed: the fields' acquire loads keep it behind them */
+        if (end && hf_load_relaxed(&slot->word) == word) { /* relaxed: the fields' acquire loads keep it behind them */
             return entry_end(writer, end);
         }
     }
