@@ -331,15 +331,18 @@ static void checkpoint_path(char path[HF_PATH_ROOM], const char *directory, uint
     hf_segment_path(path, directory, "checkpoint", epoch, "");
 }
 
-/* Keeps this one and the one before it. A leftover harms nobody, so a failure is not told. */
-static void remove_older(hf_engine *engine) {
+/* Keeps those from epoch `oldest` on, that of the checkpoint before this one: it was whole when it was written or loaded. What later
+ * epochs are named by is not counted on, it may be damaged or another log's. A leftover harms nobody, so a failure is not told. */
+static void remove_older(hf_engine *engine, uint64_t oldest) {
     const hf_files *files = engine->files;
     hf_found found;
     if (list_checkpoints(files, engine->directory, &found) == HF_SUCCESS) {
-        for (size_t i = 2; i < found.count; i++) {
+        for (size_t i = 0; i < found.count; i++) {
             char path[HF_PATH_ROOM];
             checkpoint_path(path, engine->directory, found.epochs[i]);
-            files->remove(files->context, path);
+            if (found.epochs[i] < oldest) {
+                files->remove(files->context, path);
+            }
         }
     }
     free(found.epochs);
@@ -369,11 +372,11 @@ static int write_checkpoint(hf_engine *engine, hf_writer *writer) {
         writer->files->remove(writer->files->context, writer->path);
         return error;
     }
-    uint64_t before = engine->checkpoint_generation;
+    uint64_t before = engine->checkpoint_generation, oldest = engine->checkpoint_epoch;
     hf_store_relaxed(&engine->checkpoint_epoch, header.position.epoch); /* relaxed, all three: gauges */
     hf_store_relaxed(&engine->checkpoints, engine->checkpoints + 1);
     engine->checkpoint_generation = header.position.generation;
-    remove_older(engine);
+    remove_older(engine, oldest);
     /* The one before needs its log as long as it is kept. Segments that cannot be removed now are tried again the next time. */
     return before > 0 ? hf_wal_release(engine->wal, before) : HF_SUCCESS;
 }
