@@ -110,19 +110,12 @@ int hf_engine_check(const hf_engine *engine) {
     return HF_SUCCESS;
 }
 
-int hf_engine_check_writable(const hf_engine *engine) {
+int hf_engine_refuse_write(const hf_engine *engine) {
     int error = hf_engine_check(engine);
-    if (__builtin_expect(error, 0)) {
-        return error;
+    if (!error && engine->is_read_only) {
+        error = hf_fail(HF_EREADONLY, "the engine was opened read-only");
     }
-    if (__builtin_expect(engine->is_read_only, 0)) {
-        return hf_fail(HF_EREADONLY, "the engine was opened read-only");
-    }
-    if (__builtin_expect(hf_load_acquire(&engine->poisoned) != 0, 0)) { /* edge F1 */
-        hf_error_keep(engine->poison);
-        return HF_EPOISONED;
-    }
-    return HF_SUCCESS;
+    return error ? error : hf_health(engine);
 }
 
 int hf_health(const hf_engine *engine) {

@@ -23,7 +23,7 @@
 #include "stock.h"
 #include "wal/error.h"
 
-enum { SLICE = 64, AT_ONCE = 256 };
+enum { SLICE = 64, AT_ONCE = 256, AHEAD = 8 };
 
 int hf_shards_open(hf_engine *engine) {
     uint32_t count = engine->shard_mask + 1;
@@ -97,6 +97,7 @@ static bool drain(const hf_engine *engine, hf_shard *shard, hf_hints *hints, uin
     bool room = true;
     for (; head != tail && room && most > 0; most--) {
         hf_wheel_entry entry = hints->entries[head % HF_HINTS];
+        hf_prefetch_read(hf_slot_at(engine, hints->entries[(head + AHEAD) % HF_HINTS].slot)); /* an old one is a slot, too */
         if (is_dead((void *)(uintptr_t)engine, entry)) {
             shard->dropped++;
         } else {

@@ -89,6 +89,7 @@ enum {
 #define MAX_BUCKETS (UINT64_C(1) << 31)
 #define HUGE_PAGE (UINT64_C(2) << 20)
 
+#define HOT static inline __attribute__((always_inline)) /* three look-ups in the life of an id: worth their size */
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -158,7 +159,7 @@ static inline uint64_t *word_at(const struct table *table, struct bucket *bucket
 /* Bits of those words whose upper 64 - shift bits are `wanted`. No branch: a few entries are looked at in vain, which
  * costs less than a wrong guess. */
 #define EQUAL(i) ((uint64_t)(hf_load_acquire(&words[i]) >> shift == wanted) << (i)) /* edge I2 */
-static inline uint64_t match_bucket(const uint64_t *words, uint64_t wanted, unsigned shift) {
+HOT uint64_t match_bucket(const uint64_t *words, uint64_t wanted, unsigned shift) {
     return EQUAL(0) | EQUAL(1) | EQUAL(2) | EQUAL(3) | EQUAL(4) | EQUAL(5);
 }
 static inline uint64_t match_line(const uint64_t *words, uint64_t wanted, unsigned shift) {
@@ -167,7 +168,7 @@ static inline uint64_t match_line(const uint64_t *words, uint64_t wanted, unsign
 #undef EQUAL
 
 /* Valid places of `header` that match. They mean something only if the bucket's header is still `header` afterwards. */
-static inline uint64_t match(const struct table *table, struct bucket *bucket, uint64_t header, uint64_t wanted,
+HOT uint64_t match(const struct table *table, struct bucket *bucket, uint64_t header, uint64_t wanted,
                              unsigned shift) {
     uint64_t found = match_bucket(bucket->entries, wanted, shift);
     for (unsigned first = BUCKET_PLACES; UNLIKELY((header & VALID) >> first); first += LINE_PLACES) {
@@ -179,7 +180,7 @@ static inline uint64_t match(const struct table *table, struct bucket *bucket, u
 }
 
 /* The id's slot, or HF_INDEX_NONE; *header is the one of which that is true. */
-static inline uint32_t find_in(const hf_index *index, const struct table *table, struct bucket *bucket, uint64_t hash,
+HOT uint32_t find_in(const hf_index *index, const struct table *table, struct bucket *bucket, uint64_t hash,
                                const void *key, uint64_t *header) {
 again:
     *header = hf_load_acquire(&bucket->header); /* edge I1, from whoever set the bits */
@@ -239,7 +240,7 @@ static uint32_t link_line(hf_index *index, struct table *table, struct bucket *b
 }
 
 /* `words` are `count` places from place `first` on. */
-static inline bool claim_in(uint64_t *words, unsigned first, unsigned count, uint64_t header, uint64_t word,
+HOT bool claim_in(uint64_t *words, unsigned first, unsigned count, uint64_t header, uint64_t word,
                             struct place *place) {
     uint64_t free = ~(header >> first) & ((UINT64_C(1) << count) - 1);
     for (; free; free &= free - 1) {
@@ -437,7 +438,7 @@ uint32_t hf_index_find(const hf_index *index, uint64_t hash, const void *key) {
 enum publication { PUBLISHED, FOUND, GONE, NO_PLACE, WAS_CLOSED };
 
 /* Sets the bit of an entry { hash, slot } unless the id is in the bucket; *existing is then its slot. */
-static inline enum publication publish_id(hf_index *index, struct table *table, struct bucket *bucket, uint64_t hash,
+HOT enum publication publish_id(hf_index *index, struct table *table, struct bucket *bucket, uint64_t hash,
                                           const void *key, uint32_t slot, uint32_t *existing) {
     struct place own = {NULL, 0};
     uint64_t header;
