@@ -280,7 +280,9 @@ static int write_all(hf_writer *writer, hf_checkpoint_header *header) {
     header->position.durable = hf_wal_committed(engine->wal);
     header->now_ms = hf_engine_now(engine);
     header->term = engine->term;
+    pthread_mutex_lock(&engine->sessions_mutex);
     header->next_session = engine->next_session;
+    pthread_mutex_unlock(&engine->sessions_mutex);
     error = error ? error : write_header(writer, header);
     int synced = error ? 0 : writer->files->sync(writer->files->context, writer->file);
     return synced ? hf_fail_system(synced, "cannot sync %s", writer->path) : error;

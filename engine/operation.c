@@ -297,9 +297,11 @@ static void write_slot(hf_call *call) {
     bool single = call->line_count == 1;
     slot->id = op->id;
     slot->user = lasts ? op->user : 0;
-    slot->line = !lasts ? HF_POOL_NONE
-                 : single ? hf_sku_line(&engine->skus, session->lines[0].sku)
-                          : write_blocks(session, call->line_count);
+    uint32_t line = !lasts   ? HF_POOL_NONE
+                    : single ? hf_sku_line(&engine->skus, session->lines[0].sku)
+                             : write_blocks(session, call->line_count);
+    /* Relaxed: a pop_magazine that comes too late may still read it as a link; its compare-and-swap then fails. */
+    hf_store_relaxed(&slot->line, line);
     hf_slot_set_times(slot, lasts ? deadline : call->now_ms, deadline, lasts && single ? session->lines[0].quantity : 0);
     hf_slot_set_facts(slot, 0, lasts ? call->line_count : 0);
     /* Edge R1: to hints that still name this slot from an earlier life. */
