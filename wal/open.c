@@ -193,7 +193,8 @@ bool hf_wal_is_released(const hf_files *files, const char *directory, uint64_t g
 }
 
 int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uint64_t first) {
-    uint64_t expected = first;
+    assert(segments->count > 0);
+    uint64_t expected = first, newest = segments->items[segments->count - 1];
     for (size_t i = 0; i < segments->count; i++) {
         if (segments->items[i] < first) {
             continue;
@@ -203,7 +204,6 @@ int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uin
         }
         expected++;
     }
-    uint64_t newest = segments->count > 0 ? segments->items[segments->count - 1] : 0;
     if (expected > first && expected > newest) {
         return HF_SUCCESS;
     }
