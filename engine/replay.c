@@ -673,11 +673,8 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
         return hf_fail(HF_ENOMEM, "ring_bytes is %u: too small for what recovery has to write", engine->options.ring_bytes);
     }
     hf_section_enter();
-    hf_part_begin(keeper, &(hf_entry){.type = open->type,
-                                      .parts = HF_PART_RECOVERY,
-                                      .id = open->id,
-                                      .step = open->step,
-                                      .time_ms = hf_engine_now(engine)});
+    hf_part_begin(&keeper->part, open->type, &open->id, hf_engine_now(engine), open->step);
+    keeper->part.head.parts = HF_PART_RECOVERY;
     keeper->part.give = give ? HF_PART_GIVE : 0;
     for (uint32_t i = 0; i < open->line_count; i++) {
         const hf_step *line = &open->lines[i];
@@ -687,7 +684,7 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
         }
     }
     if (any) {
-        (void)hf_part_end(keeper, HF_OUTCOME_IN_PROGRESS, 0);
+        (void)hf_part_end(&keeper->part, HF_OUTCOME_IN_PROGRESS, 0);
     }
     hf_section_leave();
     engine->undone++;

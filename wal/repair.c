@@ -255,7 +255,7 @@ static int write_note(const repair *r, const char *path, uint64_t epoch) {
                               .generation = r->reaches[r->best].generation,
                               .epoch = epoch,
                               .durable = epoch - 1,
-                              .sequence = UINT64_MAX,
+                              .sequence = HF_BATCH_MAX_NUMBER,
                               .payload = hf_digest_of(bytes, 0)};
     memcpy(header.uuid, r->wal->uuid, sizeof header.uuid);
     hf_batch_encode(&header, bytes);

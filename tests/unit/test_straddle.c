@@ -32,14 +32,14 @@ static void purchase_over_a_seal(hf_session *session, hf_sku *first, hf_sku *sec
     hf_counter counter;
     hf_section_enter();
     uint64_t epoch = hf_engine_epoch(engine);
-    hf_part_begin(session,
-                  &(hf_entry){.type = HF_RECORD_PURCHASE, .id = harness_id(9, 1), .time_ms = HARNESS_EPOCH_MS});
+    hf_id id = harness_id(9, 1);
+    hf_part_begin(&session->part, HF_RECORD_PURCHASE, &id, HARNESS_EPOCH_MS, 0);
     CHECK(hf_stock_take(session, HF_RECORD_PURCHASE, first, 1, 0, &counter) == HF_STEP_DONE, "the first step");
     CHECK(pthread_create(&thread, NULL, take_checkpoint, NULL) == 0, "a thread");
     while (hf_engine_epoch(engine) == epoch) {
     }
     CHECK(hf_stock_take(session, HF_RECORD_PURCHASE, second, 1, 0, &counter) == HF_STEP_DONE, "the second step");
-    CHECK(hf_part_end(session, HF_OUTCOME_OK, 0) == epoch + 1, "the second step is of the next epoch");
+    CHECK(hf_part_end(&session->part, HF_OUTCOME_OK, 0) == epoch + 1, "the second step is of the next epoch");
     hf_section_leave();
     pthread_join(thread, NULL);
 }
