@@ -10,7 +10,7 @@
  *   H2  room for hints: `head` stored -> loaded by the session.
  *   O1  a shard: `owned` set to 0 -> exchanged for 1. Carries the wheel and all else of the owner's.
  *   O2  settled: `settled_ms` stored -> loaded. Carries the expiries' steps: what is read after it has them.
- *   D1  a hint against the clock. Pusher: store the hint; compare-and-swap; load the clock. Settler: raise the clock (a
+ *   D1  a hint against the clock. Pusher: store the hint; compare-and-swap or exchange; load the clock. Settler: raise the clock (a
  *       compare-and-swap); load the hints. At least one of them sees the other's store. So a reservation whose deadline the clock
  *       has passed while it was made is either found by the settler, or expired by its maker before anybody is answered.
  */

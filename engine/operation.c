@@ -648,14 +648,11 @@ static bool move_deadline(hf_call *call, uint64_t word) {
     hf_slot *slot = hf_slot_at(session->engine, call->slot);
     hf_reply *reply = call->reply;
     uint64_t step = hf_slot_step_of(word) + 1, deadline = hf_deadline(call->now_ms, call->op->ttl_ms);
-    hf_hint_push(session, call->slot, deadline);
-    bool claimed = hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, HF_SLOT_EXTENDING)); /* edge R1 */
-    hf_hint_died(session, call->slot); /* the one of the deadline before, or ours */
-    if (!claimed) {
+    if (!hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, HF_SLOT_EXTENDING))) { /* edge R1 */
         return false;
     }
-    hf_barrier_after_cas(); /* edge D1 */
-    uint64_t now_ms = hf_engine_now(session->engine);
+    hf_hint_push(session, call->slot, deadline); /* claimed: before, a compaction would take it for one of an earlier deadline */
+    hf_hint_died(session, call->slot);           /* the one of the deadline before */
     hf_slot_set_when(slot, deadline);
     hf_part_begin(session, &(hf_entry){.type = HF_RECORD_EXTEND,
                                        .id = slot->id,
@@ -668,7 +665,9 @@ static bool move_deadline(hf_call *call, uint64_t word) {
     reply->state = HF_STATE_LIVE;
     reply->deadline_ms = deadline;
     word = hf_slot_word(step, HF_SLOT_LIVE);
-    hf_store_release(&slot->word, word); /* edge R1 */
+    (void)hf_exchange_acq_rel(&slot->word, word); /* edge R1; and between the hint and the clock, as D1 wants it */
+    hf_barrier_after_cas();                       /* edge D1 */
+    uint64_t now_ms = hf_engine_now(session->engine);
     if (__builtin_expect(deadline <= now_ms, 0) && hf_expire(session, call->slot, word, now_ms)) {
         hf_hint_died(session, call->slot);
     }

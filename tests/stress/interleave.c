@@ -360,6 +360,8 @@ static void leave(void *context) {
        .acts = {{{CANCEL, 'a', 0, 0}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                    \
     X({.name = "extend-expire", .actors = 2, .before = {STOCK, {RESERVE, 'a', "s1t2", 50}},                            \
        .acts = {{{EXTEND, 'a', 0, 20}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                   \
+    X({.name = "extend-compact", .actors = 2, .before = {STOCK, {RESERVE, 'a', "s1t2", 50}, {CROWD, 0, 0, 0}},           \
+       .acts = {{{EXTEND, 'a', 0, 500}}, {{CLOCK, 0, 0, 1}, {SETTLE, 0, 0, 0}}}})                                     \
     X({.name = "reserve-expire",                                                                                       \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
@@ -667,12 +669,16 @@ static uint32_t play(const scene *which, const schedule *plan, uint64_t *longest
     return used;
 }
 
-/* Each actor interrupted once, everywhere. */
+enum { PLACES = 512 };
+
+/* Each actor interrupted once, everywhere; or at so many places, where it is a long one. */
 static void play_single(const scene *which) {
+    uint64_t longest[ACTORS];
+    (void)play(which, &(schedule){.count = 0}, longest);
     for (uint32_t actor = 0; actor < which->actors; actor++) {
         schedule plan = {.turns = {{actor, 1}}, .count = 1};
         while (play(which, &plan, NULL) == 1) {
-            plan.turns[0].points++;
+            plan.turns[0].points += 1 + (uint32_t)(longest[actor] / PLACES);
         }
     }
 }
