@@ -362,6 +362,9 @@ static void leave(void *context) {
        .acts = {{{EXTEND, 'a', 0, 20}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                   \
     X({.name = "extend-compact", .actors = 2, .before = {STOCK, {RESERVE, 'a', "s1t2", 50}, {CROWD, 0, 0, 0}},           \
        .acts = {{{EXTEND, 'a', 0, 500}}, {{CLOCK, 0, 0, 1}, {SETTLE, 0, 0, 0}}}})                                     \
+    X({.name = "extend-full", .actors = 2,                                                                             \
+       .before = {{RECEIVE_ALL, 0, 0, 0}, {RESERVE_ALL, 'a', 0, 50}, {FILL, 0, 0, 0}},                                 \
+       .acts = {{{EXTEND, 'a', 0, 1}}, {{CLOCK, 0, 0, 5}}}})                                                           \
     X({.name = "reserve-expire",                                                                                       \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
