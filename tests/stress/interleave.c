@@ -377,6 +377,8 @@ static void leave(void *context) {
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
        .acts = {{{RESERVE, 'a', "s1t1", 50}}, {{RESERVE, 'a', "t2", 50}, {CANCEL, 'a', 0, 0}}}})                       \
+    X({.name = "new-skus", .actors = 2,                                                                                \
+       .acts = {{{RECEIVE, 'a', "12", 0}, {RESERVE, 'c', "11", 50}}, {{RECEIVE, 'b', "25", 0}, {PURCHASE, 'd', "22", 0}}}}) \
     X({.name = "straddle",                                                                                             \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
