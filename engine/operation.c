@@ -672,6 +672,7 @@ static bool move_deadline(hf_call *call, uint64_t word) {
 }
 
 static hf_verdict extend(hf_call *call) {
+    const hf_slot *slot = hf_slot_at(call->session->engine, call->slot);
     for (;;) {
         hf_slot_state state;
         uint64_t word;
@@ -683,6 +684,10 @@ static hf_verdict extend(hf_call *call) {
         case HF_SLOT_LIVE:
             if (!hf_hint_room(call->session, call->slot)) {
                 return HF_WANTS_HINT;
+            }
+            call->room = hf_record_need(hf_slot_line_count(slot)); /* it may be due again at once, and is expired here then */
+            if (call->session->logs && !hf_ring_room(&call->session->ring, call->room)) {
+                return HF_WANTS_ROOM;
             }
             if (move_deadline(call, word)) {
                 return HF_DONE;

@@ -358,11 +358,20 @@ static void leave(void *context) {
        .actors = 2,                                                                                                    \
        .before = {STOCK, {RESERVE, 'a', "s1t2", 50}},                                                                  \
        .acts = {{{CANCEL, 'a', 0, 0}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                    \
-    X({.name = "extend-expire", .actors = 2, .before = {STOCK, {RESERVE, 'a', "s1t2", 50}},                            \
+    X({.name = "extend-expire",                                                                                        \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t2", 50}},                                                                  \
        .acts = {{{EXTEND, 'a', 0, 20}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                   \
-    X({.name = "extend-compact", .actors = 2, .before = {STOCK, {RESERVE, 'a', "s1t2", 50}, {CROWD, 0, 0, 0}},           \
-       .acts = {{{EXTEND, 'a', 0, 500}}, {{CLOCK, 0, 0, 1}, {SETTLE, 0, 0, 0}}}})                                     \
-    X({.name = "extend-full", .actors = 2,                                                                             \
+    X({.name = "extend-later",                                                                                         \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t2", 20}},                                                                  \
+       .acts = {{{EXTEND, 'a', 0, 50}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                   \
+    X({.name = "extend-compact",                                                                                       \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t2", 50}, {CROWD, 0, 0, 0}},                                                \
+       .acts = {{{EXTEND, 'a', 0, 500}}, {{CLOCK, 0, 0, 1}, {SETTLE, 0, 0, 0}}}})                                      \
+    X({.name = "extend-full",                                                                                          \
+       .actors = 2,                                                                                                    \
        .before = {{RECEIVE_ALL, 0, 0, 0}, {RESERVE_ALL, 'a', 0, 50}, {FILL, 0, 0, 0}},                                 \
        .acts = {{{EXTEND, 'a', 0, 1}}, {{CLOCK, 0, 0, 5}}}})                                                           \
     X({.name = "reserve-expire",                                                                                       \
@@ -377,8 +386,10 @@ static void leave(void *context) {
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
        .acts = {{{RESERVE, 'a', "s1t1", 50}}, {{RESERVE, 'a', "t2", 50}, {CANCEL, 'a', 0, 0}}}})                       \
-    X({.name = "new-skus", .actors = 2,                                                                                \
-       .acts = {{{RECEIVE, 'a', "12", 0}, {RESERVE, 'c', "11", 50}}, {{RECEIVE, 'b', "25", 0}, {PURCHASE, 'd', "22", 0}}}}) \
+    X({.name = "new-skus",                                                                                             \
+       .actors = 2,                                                                                                    \
+       .acts = {{{RECEIVE, 'a', "12", 0}, {RESERVE, 'c', "11", 50}},                                                   \
+                {{RECEIVE, 'b', "25", 0}, {PURCHASE, 'd', "22", 0}}}})                                                 \
     X({.name = "straddle",                                                                                             \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
