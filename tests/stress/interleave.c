@@ -386,10 +386,59 @@ static void leave(void *context) {
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
        .acts = {{{RESERVE, 'a', "s1t1", 50}}, {{RESERVE, 'a', "t2", 50}, {CANCEL, 'a', 0, 0}}}})                       \
+    X({.name = "submit-grow", .actors = 2, .before = {STOCK}, .acts = {{{SUBMIT, 0, 0, 0}}, {{GROW, 0, 0, 0}}}})       \
+    X({.name = "refused-id",                                                                                           \
+       .actors = 3,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{RESERVE, 'a', "s2t3", 50}}, {{RESERVE, 'a', "s1", 50}}, {{PURCHASE, 'b', "t1", 0}}}})                \
+    X({.name = "stale-time",                                                                                           \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{RESERVE, 'a', "s1", 50}},                                                                            \
+                {{CLOCK, 0, 0, 1},                                                                                     \
+                 {RESERVE, 'a', "t1", 50},                                                                             \
+                 {CANCEL, 'a', 0, 0},                                                                                  \
+                 {CLOCK, 0, 0, RETENTION + 1},                                                                         \
+                 {FORGET, 0, 0, 0}}}})                                                                                 \
+    X({.name = "forget-late",                                                                                          \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t1", 5}, {CLOCK, 0, 0, 9}, {POLL, 0, 0, 0}, {CLOCK, 0, 0, RETENTION}},      \
+       .acts = {{{CONFIRM, 'a', 0, 0}}, {{POLL, 0, 0, 0}}}})                                                           \
+    X({.name = "forget-receive",                                                                                       \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RECEIVE, 'e', "s1", 0}, {CLOCK, 0, 0, RETENTION}},                                           \
+       .acts = {{{RECEIVE, 'e', "n5", 0}}, {{POLL, 0, 0, 0}}}})                                                        \
     X({.name = "new-skus",                                                                                             \
        .actors = 2,                                                                                                    \
        .acts = {{{RECEIVE, 'a', "12", 0}, {RESERVE, 'c', "11", 50}},                                                   \
                 {{RECEIVE, 'b', "25", 0}, {PURCHASE, 'd', "22", 0}}}})                                                 \
+    X({.name = "check-new-sku",                                                                                        \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{CHECKPOINT, 0, 0, 0}}, {{RECEIVE, 'c', "n5", 0}, {RESERVE, 'd', "n2s1", 500}}}})                     \
+    X({.name = "check-straddle",                                                                                       \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{CHECKPOINT, 0, 0, 0}}, {{RESERVE, 'd', "t2s1", 500}, {EXTEND, 'd', 0, 600}}}})                       \
+    X({.name = "check-end",                                                                                            \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t1", 500}, {RESERVE, 'b', "s1t1", 5}},                                      \
+       .acts = {{{CHECKPOINT, 0, 0, 0}}, {{CANCEL, 'a', 0, 0}, {CLOCK, 0, 0, 6}, {CONFIRM, 'b', 0, 0}}}})              \
+    X({.name = "check-reuse",                                                                                          \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{CHECKPOINT, 0, 0, 0}},                                                                               \
+                {{RESERVE, 'a', "s1", 50},                                                                             \
+                 {CANCEL, 'a', 0, 0},                                                                                  \
+                 {CLOCK, 0, 0, RETENTION},                                                                             \
+                 {FORGET, 0, 0, 0},                                                                                    \
+                 {RESERVE, 'a', "t1", 50}}}})                                                                          \
+    X({.name = "check-position",                                                                                       \
+       .named = true,                                                                                                  \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{CHECKPOINT, 0, 0, 0}},                                                                               \
+                {{PURCHASE, 'd', "s9", 0}, {CANCEL, 'd', 0, 0}, {RESERVE, 'd', "s1t1", 500}}}})                        \
     X({.name = "straddle",                                                                                             \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
@@ -525,7 +574,7 @@ static void judge_ids(stage *s) {
                 duplicates += d->reply.outcome == HF_OUTCOME_DUPLICATE;
             }
         }
-        CHECK(begun <= 1 || harness_clock_read(&s->clock) > HARNESS_EPOCH_MS + RETENTION, "%s: id %c was ok %u times",
+        CHECK(begun <= 1 || harness_clock_read(&s->clock) >= HARNESS_EPOCH_MS + RETENTION, "%s: id %c was ok %u times",
               where(s), id, begun);
         CHECK(begun > 0 || duplicates == 0, "%s: id %c is a duplicate of nothing", where(s), id);
     }
