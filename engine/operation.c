@@ -691,6 +691,10 @@ static hf_verdict extend(hf_call *call) {
             if (!hf_hint_room(call->session, call->slot)) {
                 return HF_WANTS_HINT;
             }
+            call->room = hf_record_need(hf_slot_line_count(slot)); /* it may be due again at once, and is expired here then */
+            if (call->session->logs && !hf_ring_room(&call->session->ring, call->room)) {
+                return HF_WANTS_ROOM;
+            }
             if (move_deadline(call, word)) {
                 return HF_DONE;
             }
