@@ -1,0 +1,132 @@
+"""The stage: programs that take turns, A B A B ..., while all others are stopped.
+
+A contestant is a process that speaks support/turns.h. Between its turns it is stopped (SIGSTOP), so that neither it nor a
+background thread of its own runs beside what is measured.
+"""
+import json
+import os
+import select
+import signal
+import statistics
+import subprocess
+import time
+
+SETTLE_SECONDS = 0.03  # after a switch, for what the last one left to the kernel
+
+
+class Failed(Exception):
+    """A program could not do what was asked; the message is for whoever reads the JSON."""
+
+
+class Contestant:
+    def __init__(self, programs, program, limit=300, **settings):
+        self.path = os.path.join(programs, "bench_" + program)
+        self.settings = {name: value for name, value in settings.items() if value is not None}
+        self.limit = limit
+        self.process = None
+        self.told = b""
+        self.about = None
+
+    def start(self):
+        if not os.path.exists(self.path):
+            raise Failed(f"{os.path.basename(self.path)} was not built: its library is not installed")
+        words = [self.path] + [f"{name}={value}" for name, value in self.settings.items()]
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.about = self._answer()
+        self._signal(signal.SIGSTOP)
+        return self
+
+    def _signal(self, number):
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def _complain(self, why):
+        self.process.kill()
+        said = self.process.stderr.read().decode(errors="replace").strip()
+        raise Failed(f"{os.path.basename(self.path)}: {said or why}")
+
+    def _answer(self):
+        end = time.monotonic() + self.limit
+        while b"\n" not in self.told:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self.process.stdout], [], [], left)[0]:
+                self._complain(f"no answer within {self.limit} s")
+            read = os.read(self.process.stdout.fileno(), 65536)
+            if not read:
+                self.process.wait()
+                self._complain(f"ended with status {self.process.returncode}")
+            self.told += read
+        line, self.told = self.told.split(b"\n", 1)
+        try:
+            return json.loads(line)
+        except ValueError:
+            self._complain(f"answered {line!r}")
+
+    def turn(self, verb="run", seconds=0.0):
+        self._signal(signal.SIGCONT)
+        time.sleep(SETTLE_SECONDS)
+        try:
+            self.process.stdin.write(f"{verb} {seconds}\n".encode())
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            self._complain("ended early")
+        answer = self._answer()
+        self._signal(signal.SIGSTOP)
+        return answer
+
+    def close(self):
+        """Lets it clean up after itself; kills it if it does not within a minute."""
+        if self.process is None:
+            return
+        self._signal(signal.SIGCONT)
+        try:
+            self.process.stdin.close()
+            self.process.wait(60)
+        except (subprocess.TimeoutExpired, BrokenPipeError):
+            self.process.kill()
+            self.process.wait()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        self.process = None
+
+
+class Stage:
+    """Contestants by name, started in order, closed whatever happens."""
+
+    def __init__(self, contestants):
+        self.contestants = contestants
+
+    def __enter__(self):
+        try:
+            for contestant in self.contestants.values():
+                contestant.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        for contestant in self.contestants.values():
+            contestant.close()
+
+    def rounds(self, count, seconds, verbs=None):
+        """`count` rounds of one turn each; {name: [answer of each round]}."""
+        answers = {name: [] for name in self.contestants}
+        for _ in range(count):
+            for name, contestant in self.contestants.items():
+                answers[name].append(contestant.turn((verbs or {}).get(name, "run"), seconds))
+        return answers
+
+
+def median_of(answers, field):
+    return statistics.median(answer[field] for answer in answers)
+
+
+def spread(values):
+    """The median with the least and the greatest of the rounds."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values), "rounds": list(values)}
+
+
+def quotients(above, below, field, field_below=None):
+    """above / below, round by round."""
+    return [a[field] / b[field_below or field] for a, b in zip(above, below)]
