@@ -103,14 +103,15 @@ def main():
                 "machine": machine.describe(directory)}
     if not document["machine"]["log"]["durable"]:
         run.skip("durability", f"{document['machine']['log']['file_system']} keeps nothing: what is called durable here is not")
-    before, started = machine.stolen_seconds(), time.monotonic()
+    before, started = machine.processor_seconds(), time.monotonic()
     try:
         document["ratios"] = measure(run, given.only)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    after = machine.stolen_seconds()
-    document |= {"seconds": time.monotonic() - started, "stolen_seconds": after["stolen"] - before["stolen"],
-                 "busy_seconds": after["busy"] - before["busy"], "figures": run.figures, "skipped": run.skipped}
+    after = machine.processor_seconds()
+    used = {name: after[name] - before[name] for name in after}
+    document |= {"seconds": time.monotonic() - started, "stolen_seconds": used["stolen"],
+                 "others_seconds": max(0, used["machine"] - used["run"]), "figures": run.figures, "skipped": run.skipped}
     write(output, document)
     run.say(f"{output}: {document['seconds']:.0f} s")
     docs = os.path.join(given.top, "docs")

@@ -36,8 +36,8 @@ def _machine(document):
             ("memory", f"{machine['memory_gib']} GiB, huge pages: {machine['huge_pages']}"),
             ("system", f"{machine['system']}, Linux {machine['kernel']}"),
             ("log and peers' files", f"{log['file_system']} on {log['device']}, write cache: {log['write_cache']}"),
-            ("run", f"{document['date']}, {document['seconds']:.0f} s, processor time taken by others on the host: "
-                    f"{document['stolen_seconds']:.1f} s")]
+            ("run", f"{document['date']}, {document['seconds']:.0f} s; meanwhile other programs used {document['others_seconds']:.0f} s of "
+                    f"processor time, other guests of the host took {document['stolen_seconds']:.0f} s")]
     return _table(("", ""), rows)
 
 
