@@ -74,7 +74,7 @@ static void one_batch(void) {
 }
 
 static void run_for(member *self, double seconds) {
-    uint64_t start = now_ns();
+    uint64_t start = now_ns(), own_start = thread_ns();
     self->done = 0;
     do {
         for (unsigned i = 0; i < PAIRS_A_LOOK; i += limit.batch ? limit.batch : 1) {
@@ -87,6 +87,7 @@ static void run_for(member *self, double seconds) {
         }
         self->seconds = seconds_since(start);
     } while (seconds > 0 ? self->seconds < seconds : !crew_is_over());
+    self->processor_seconds = (double)(thread_ns() - own_start) * 1e-9;
 }
 
 static void work(member *self, void *context) {
@@ -129,6 +130,7 @@ int main(int count, char **arguments) {
         report_number("pairs_per_second", crew_rate(team));
         report_number("operations_per_second", 2 * crew_rate(team));
         report_number("ns_per_pair", 1e9 / crew_rate(team));
+        report_number("cpu_ns_per_pair", crew_processor_ns(team));
         report_end();
     }
     crew_end(team);

@@ -71,3 +71,30 @@ def processor_seconds():
     times = os.times()
     return {"stolen": int(fields[7]) / ticks, "machine": sum(int(fields[i]) for i in (0, 1, 2, 5, 6)) / ticks,
             "run": times.user + times.system + times.children_user + times.children_system}
+
+
+def used_by_others(own):
+    """Processor seconds so far of all programs but those of `own` (process ids) and their descendants, time stolen by the host included.
+    Kernel threads are left out: they mostly work for whoever writes. A child that ended counts in its parent."""
+    ticks = os.sysconf("SC_CLK_TCK")
+    parents, used = {}, {}
+    for name in os.listdir("/proc"):
+        text = _read(f"/proc/{name}/stat") if name.isdigit() else ""
+        if text:
+            fields = text.rpartition(")")[2].split()
+            parents[int(name)] = int(fields[1])
+            used[int(name)] = sum(int(fields[i]) for i in (11, 12, 13, 14))
+    return sum(time for process, time in used.items() if _is_other(process, parents, own)) / ticks + _stolen()
+
+
+def _is_other(process, parents, own):
+    """False as well for kernel threads, the descendants of process 2."""
+    while process > 0:
+        if process in own or process == 2:
+            return False
+        process = parents.get(process, 0)
+    return True
+
+
+def _stolen():
+    return int(_read("/proc/stat").splitlines()[0].split()[8]) / os.sysconf("SC_CLK_TCK")

@@ -31,7 +31,7 @@ HOLDFAST = [{"batch": b} for b in (None, 32)]
 
 @contextlib.contextmanager
 def _server_of(run, name):
-    """The settings that lead to a peer's data, and how it is configured."""
+    """Its process, the settings that lead to a peer's data, and how it is configured."""
     if name.startswith("postgres"):
         with servers.postgres(run.directory) as found:
             yield found
@@ -39,17 +39,19 @@ def _server_of(run, name):
         with servers.redis(run.directory, durable=name == "redis") as found:
             yield found
     elif name == "lfht":
-        yield {}, "cds_lfht, malloc, a binary heap under a mutex"
+        yield None, {}, "cds_lfht, malloc, a binary heap under a mutex"
     else:
-        yield {"dir": run.directory}, {
+        yield None, {"dir": run.directory}, {
             "sqlite": "journal_mode=WAL, synchronous=FULL, locking_mode=EXCLUSIVE, cache 256 MiB, one connection",
             "lmdb": "synced commits, integer keys, one writer",
             "rocksdb": "TransactionDB, pessimistic, sync writes, group commit, recycled logs, 256 MiB write buffer",
         }[name.split("_")[0]]
 
 
-def _program(run, name, settings):
-    return run.program("peer_" + name.split("_")[0], **settings)
+def _program(run, name, server, settings):
+    contestant = run.program("peer_" + name.split("_")[0], **settings)
+    contestant.servers = (server,) if server else ()
+    return contestant
 
 
 def _try(run, make, candidates, field="operations_per_second"):
@@ -57,7 +59,7 @@ def _try(run, make, candidates, field="operations_per_second"):
     tried = []
     for settings in candidates:
         with Stage({"it": make(settings)}) as stage:
-            rate = stage.rounds(1, 0.5 if run.quick else 1.0)["it"][0][field]
+            rate = stage.rounds(1, 0.5 if run.quick else 1.0, patience=1)["it"][0][field]
         tried.append({"settings": settings, "operations_per_second": rate})
     return max(tried, key=lambda one: one["operations_per_second"])["settings"], tried
 
@@ -75,9 +77,9 @@ def _enter_peers(run, stack, wanted):
             server = name.split("_batched")[0].split("_100")[0]
             if server not in shared:
                 shared[server] = stack.enter_context(_server_of(run, server))
-            where, configuration = shared[server]
-            best, tried = _try(run, lambda settings: _program(run, name, where | settings), _candidates(run, candidates))
-            peers[name] = (_program(run, name, where | best),
+            process, where, configuration = shared[server]
+            best, tried = _try(run, lambda settings: _program(run, name, process, where | settings), _candidates(run, candidates))
+            peers[name] = (_program(run, name, process, where | best),
                            {"best": best, "configuration": configuration, "tried": tried})
             run.say(f"  {name}: best {best}")
         except Failed as failed:
@@ -110,13 +112,13 @@ def _measure(run, wanted, holdfast, candidates):
 
 
 def _rounds(run, contestants, stopped):
-    """A round starts each contestant that shares a server afresh, so the tables of one do not meet those of another."""
+    """In each round every contestant starts afresh, since peers share servers; the round is played again where it was not quiet."""
     answers = {name: [] for name in contestants}
     for _ in range(3 if run.quick else 5):
         for name, contestant in list(contestants.items()):
             try:
                 with Stage({name: contestant}) as stage:
-                    answers[name].append(stage.rounds(1, 0.7 if run.quick else 2.0)[name][0])
+                    answers[name] += stage.rounds(1, 0.7 if run.quick else 2.0, patience=0 if run.quick else 1)[name]
                     if name != "holdfast":
                         contestant.turn("check")
             except Failed as failed:

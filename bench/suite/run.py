@@ -49,7 +49,7 @@ class Run:
 
     def compare(self, rounds=None, seconds=None, **contestants):
         with Stage(contestants) as stage:
-            return stage.rounds(rounds or self.rounds, seconds or self.seconds)
+            return stage.rounds(rounds or self.rounds, self.seconds if seconds is None else seconds)
 
     def say(self, text):
         print(text, file=sys.stderr, flush=True)

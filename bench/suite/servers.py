@@ -28,7 +28,7 @@ def _running(words, ready, what, **how):
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **how)
     try:
         _wait_for(ready, process, what)
-        yield
+        yield process.pid
     finally:
         process.terminate()
         try:
@@ -41,7 +41,7 @@ def _running(words, ready, what, **how):
 
 @contextlib.contextmanager
 def redis(directory, durable):
-    """Yields (settings for bench_peer_redis, configuration)."""
+    """Yields (process, settings for bench_peer_redis, configuration)."""
     program = shutil.which("redis-server")
     if not program:
         raise Failed("redis-server is not installed")
@@ -52,8 +52,8 @@ def redis(directory, durable):
     configuration = ["--port", "0", "--unixsocket", socket, "--dir", home, "--save", "", "--auto-aof-rewrite-percentage", "0"]
     configuration += ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
     try:
-        with _running([program] + configuration, lambda: os.path.exists(socket), "redis-server"):
-            yield {"socket": socket}, "a function library; no snapshots; AOF " + (
+        with _running([program] + configuration, lambda: os.path.exists(socket), "redis-server") as server:
+            yield server, {"socket": socket}, "a function library; no snapshots; AOF " + (
                 "appendfsync always, no rewrites" if durable else "off")
     finally:
         shutil.rmtree(home, ignore_errors=True)
@@ -87,7 +87,7 @@ POSTGRES = {
 
 @contextlib.contextmanager
 def postgres(directory):
-    """Yields (settings for bench_peer_postgres, configuration)."""
+    """Yields (process, settings for bench_peer_postgres, configuration)."""
     programs = _postgres_programs()
     home = os.path.join(directory, "postgres")
     shutil.rmtree(home, ignore_errors=True)
@@ -113,7 +113,7 @@ def postgres(directory):
         def ready():
             return subprocess.run([f"{programs}/pg_isready", "-q", "-h", home]).returncode == 0
 
-        with _running(words, ready, "postgres", **how):
-            yield {"socket": home, "user": "postgres"}, ", ".join(f"{name}={value}" for name, value in POSTGRES.items())
+        with _running(words, ready, "postgres", **how) as server:
+            yield server, {"socket": home, "user": "postgres"}, ", ".join(f"{name}={value}" for name, value in POSTGRES.items())
     finally:
         shutil.rmtree(home, ignore_errors=True)

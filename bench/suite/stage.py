@@ -2,6 +2,9 @@
 
 A contestant is a process that speaks support/turns.h. Between its turns it is stopped (SIGSTOP), so that neither it nor a
 background thread of its own runs beside what is measured.
+
+What other programs of the machine used of its processors is read before and after each turn. Where that was much, further rounds are
+played, and of all rounds the quietest count: chosen by what others did, never by what came out.
 """
 import json
 import os
@@ -11,6 +14,10 @@ import statistics
 import subprocess
 import time
 
+import machine
+
+QUIET = 0.10  # of one processor: what others may use in a round that is called quiet
+PATIENCE = 2  # times as many rounds again, in search of quiet ones
 SETTLE_SECONDS = 0.03  # after a switch, for what the last one left to the kernel
 
 
@@ -19,6 +26,8 @@ class Failed(Exception):
 
 
 class Contestant:
+    servers = ()  # processes that work for it: a peer's server
+
     def __init__(self, programs, program, limit=300, **settings):
         self.path = os.path.join(programs, "bench_" + program)
         self.settings = {name: value for name, value in settings.items() if value is not None}
@@ -65,14 +74,19 @@ class Contestant:
     def turn(self, verb="run", seconds=0.0):
         self._signal(signal.SIGCONT)
         time.sleep(SETTLE_SECONDS)
+        before, started = machine.used_by_others(self._own()), time.monotonic()
         try:
             self.process.stdin.write(f"{verb} {seconds}\n".encode())
             self.process.stdin.flush()
         except BrokenPipeError:
             self._complain("ended early")
         answer = self._answer()
+        answer["others"] = (machine.used_by_others(self._own()) - before) / (time.monotonic() - started)
         self._signal(signal.SIGSTOP)
         return answer
+
+    def _own(self):
+        return {os.getpid(), self.process.pid, *self.servers}
 
     def close(self):
         """Lets it clean up after itself; kills it if it does not within a minute."""
@@ -109,13 +123,22 @@ class Stage:
         for contestant in self.contestants.values():
             contestant.close()
 
-    def rounds(self, count, seconds, verbs=None):
-        """`count` rounds of one turn each; {name: [answer of each round]}."""
-        answers = {name: [] for name in self.contestants}
-        for _ in range(count):
-            for name, contestant in self.contestants.items():
-                answers[name].append(contestant.turn((verbs or {}).get(name, "run"), seconds))
-        return answers
+    def rounds(self, count, seconds, verbs=None, patience=PATIENCE):
+        """`count` rounds of one turn each; {name: [answer of each round]}. The quietest of up to 1 + patience times as many."""
+        played = []
+        while len(played) < count or (_quiet(played) < count and len(played) < count * (1 + patience)):
+            played.append({name: contestant.turn((verbs or {}).get(name, "run"), seconds)
+                           for name, contestant in self.contestants.items()})
+        chosen = sorted(sorted(range(len(played)), key=lambda one: _noise(played[one]))[:count])
+        return {name: [played[one][name] for one in chosen] for name in self.contestants}
+
+
+def _noise(answers):
+    return max(answer["others"] for answer in answers.values())
+
+
+def _quiet(played):
+    return sum(_noise(answers) <= QUIET for answers in played)
 
 
 def median_of(answers, field):

@@ -40,10 +40,7 @@ def _one_axis(run, name, points):
             except Failed as failed:
                 run.skip(f"{name}: {label}", failed)
                 found[label] = {"settings": settings, "operations_per_second": None, "reason": str(failed)}
-        answers = {label: [] for label in started}
-        for _ in range(3):
-            for label, contestant in started.items():
-                answers[label].append(contestant.turn("run", 0.3 if run.quick else 1.0))
+        answers = Stage(started).rounds(3, 0.3 if run.quick else 0.8, patience=0 if run.quick else 1)
     finally:
         for contestant in started.values():
             contestant.close()

@@ -121,6 +121,14 @@ double crew_rate(crew *team) {
     return rate;
 }
 
+double crew_processor_ns(crew *team) {
+    double seconds = 0;
+    for (unsigned i = 0; i < team->plan.count; i++) {
+        seconds += team->seats[i].member.processor_seconds;
+    }
+    return seconds * 1e9 / (double)crew_done(team);
+}
+
 void crew_end(crew *team) {
     pthread_mutex_lock(&team->mutex);
     team->ending = true;

@@ -16,6 +16,7 @@ typedef struct member {
     /* what `work` found: */
     uint64_t done;
     double seconds;
+    double processor_seconds; /* of its thread, where `work` says so */
 } member;
 
 typedef struct crew_plan {
@@ -34,6 +35,8 @@ member *crew_member(crew *team, unsigned number);
 /* Sums over the members: of done, and of done / seconds. */
 uint64_t crew_done(crew *team);
 double crew_rate(crew *team);
+/* Processor time of all members for each of done. */
+double crew_processor_ns(crew *team);
 void crew_end(crew *team);
 
 extern struct crew_flag {

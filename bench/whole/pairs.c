@@ -181,7 +181,7 @@ static void prepare(member *self, void *context) {
 /* Until the time is over, or (seconds 0) until the turn is. */
 static void run_for(member *self, worker *w, double seconds) {
     w->flights.landed = 0;
-    uint64_t start = now_ns();
+    uint64_t start = now_ns(), own_start = thread_ns();
     do {
         for (unsigned i = 0; i < OPERATIONS_A_LOOK; i += plan.batch ? plan.batch : 2) {
             if (plan.batch) {
@@ -195,6 +195,7 @@ static void run_for(member *self, worker *w, double seconds) {
     } while (seconds > 0 ? self->seconds < seconds : !crew_is_over());
     flights_land(&w->flights, hf_durable(plan.shop.engine));
     self->seconds = seconds_since(start);
+    self->processor_seconds = (double)(thread_ns() - own_start) * 1e-9;
     self->done = w->flights.landed;
 }
 
@@ -263,6 +264,7 @@ static void report(crew *team, const hf_stats *before, const hf_stats *after) {
     report_begin();
     report_number("operations_per_second", crew_rate(team));
     report_number("ns_per_pair", 2e9 / crew_rate(team) * plan.threads);
+    report_number("cpu_ns_per_pair", 2 * crew_processor_ns(team));
     report_number("log_bytes_per_pair", (double)(after->log_bytes - before->log_bytes) * 2 / (double)issued);
     report_number("record_bytes_per_pair", (double)(after->log_payload - before->log_payload) * 2 / (double)issued);
     report_count("fsyncs", after->fsyncs - before->fsyncs);
