@@ -18,7 +18,7 @@ import plots
 import ratios
 import whole
 from run import Run
-from stage import Failed
+from stage import Failed, heard
 
 # besides the ratios: group -> what it measures
 GROUPS = {"parts": micro.parts, "throughput": whole.throughput, "latency": whole.latency, "memory_peers": peers.in_memory}
@@ -51,6 +51,7 @@ def measure_ratios(run, only):
             continue
         run.say(f"== {', '.join(keys)}")
         started = time.monotonic()
+        heard.clear()
         try:
             answers = measure(run)
         except (Failed, KeyError, ZeroDivisionError, TypeError, OSError) as failed:
@@ -61,10 +62,10 @@ def measure_ratios(run, only):
                 found[key] = goals.missing(key, str(answers[key]))
                 run.skip(key, answers[key])
             else:
-                found[key] = goals.entry(key, answers[key], run.sizes)
+                found[key] = goals.entry(key, answers[key], run.sizes, max(heard, default=None))
                 one = found[key]
                 run.say(f"  {key} {one['value']:.4g} ({one['min']:.4g} to {one['max']:.4g}), goal {one['goal']}: "
-                        f"{'met' if one['met'] else 'NOT MET'}")
+                        f"{'met' if one['met'] else 'NOT MET'}" + (f" (others used {one['others']:.2f} processors)" if one["others"] else ""))
         run.say(f"  {time.monotonic() - started:.0f} s")
     return found
 

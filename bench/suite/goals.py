@@ -28,14 +28,14 @@ GOALS = {
 }
 
 
-def entry(key, values, sizes):
-    """A measured ratio: the median of its rounds, with the least and the greatest."""
+def entry(key, values, sizes, others):
+    """A measured ratio: the median of its rounds, with the least and the greatest, and what other programs used of a processor."""
     import statistics
     sense, goal, what = GOALS[key]
     value = statistics.median(values)
     met = value <= goal if sense == AT_MOST else value >= goal
     return {"value": value, "min": min(values), "max": max(values), "rounds": list(values), "goal": f"{sense} {goal}",
-            "met": met, "what": what, "sizes": sizes}
+            "met": met, "what": what, "sizes": sizes, "others": others}
 
 
 def missing(key, reason):

@@ -5,7 +5,7 @@ import os
 import shutil
 
 import peers
-from stage import QUIET, Failed, Stage, median_of, quotients, spread
+from stage import QUIET, Failed, Stage, heard, median_of, quotients, spread
 
 
 def pair_cache(run):
@@ -127,6 +127,7 @@ def _beside_idle(run, contestant, verb, rounds):
             pair = contestant.turn("run", max(seconds, 0.2)), contestant.turn(verb)
             played.append((max(one["others"] for one in pair), *pair))
             seconds = pair[1]["seconds"]
+        heard.append(sorted(noise for noise, *_ in played)[rounds - 1])
         for _, one, other in sorted(played, key=lambda one: one[0])[:rounds]:
             idle.append(one)
             beside.append(other)

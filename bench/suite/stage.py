@@ -17,6 +17,7 @@ import time
 import machine
 
 QUIET = 0.10  # of one processor: what others may use in a round that is called quiet
+heard = []  # what others used in the noisiest of the rounds that counted, one entry for each call of Stage.rounds
 PATIENCE = 2  # times as many rounds again, in search of quiet ones
 SETTLE_SECONDS = 0.03  # after a switch, for what the last one left to the kernel
 
@@ -129,6 +130,7 @@ class Stage:
         while len(played) < count or (_quiet(played) < count and len(played) < count * (1 + patience)):
             played.append({name: contestant.turn((verbs or {}).get(name, "run"), seconds)
                            for name, contestant in self.contestants.items()})
+        heard.append(max(sorted(map(_noise, played))[:count]))
         chosen = sorted(sorted(range(len(played)), key=lambda one: _noise(played[one]))[:count])
         return {name: [played[one][name] for one in chosen] for name in self.contestants}
 
