@@ -18,7 +18,9 @@ import plots
 import ratios
 import whole
 from run import Run
-from stage import Failed, heard
+from stage import Failed, heard, priority
+
+NICENESS = -19  # with --priority
 
 # besides the ratios: group -> what it measures
 GROUPS = {"parts": micro.parts, "throughput": whole.throughput, "latency": whole.latency, "memory_peers": peers.in_memory}
@@ -31,12 +33,18 @@ def arguments():
                         help=f"a key of `ratios`, or one of: ratios, {', '.join(GROUPS)}; may be repeated")
     parser.add_argument("--output", metavar="FILE", help="the JSON file (build/bench.json)")
     parser.add_argument("--data", metavar="DIRECTORY", help="where logs and the peers' files go (build/bench-data)")
+    parser.add_argument("--priority", action="store_true",
+                        help="programs and servers go before all others (root): for a machine that others use meanwhile")
     parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--top", required=True, help=argparse.SUPPRESS)
     found = parser.parse_args()
     for name in found.only or []:
         if name not in goals.GOALS and name not in GROUPS and name != "ratios":
             parser.error(f"--only {name}: expected a key of ratios, or one of ratios, {', '.join(GROUPS)}")
+    if found.priority:
+        if os.geteuid() != 0:
+            parser.error("--priority: only root may raise priorities")
+        priority[:] = [NICENESS]
     return found
 
 
@@ -100,7 +108,7 @@ def main():
     directory = tempfile.mkdtemp(prefix="run.", dir=data)
     os.chmod(directory, 0o755)  # PostgreSQL's user goes through it
     run = Run(given.programs, directory, given.quick)
-    document = {"date": datetime.date.today().isoformat(), "quick": given.quick, "only": given.only,
+    document = {"date": datetime.date.today().isoformat(), "quick": given.quick, "only": given.only, "priority": given.priority,
                 "machine": machine.describe(directory)}
     if not document["machine"]["log"]["durable"]:
         run.skip("durability", f"{document['machine']['log']['file_system']} keeps nothing: what is called durable here is not")

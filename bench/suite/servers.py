@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 
-from stage import Failed
+from stage import Failed, raise_priority
 
 START_SECONDS = 30
 
@@ -25,7 +25,8 @@ def _wait_for(ready, process, what):
 
 @contextlib.contextmanager
 def _running(words, ready, what, **how):
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, **how)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, **how)
+    raise_priority(process.pid)
     try:
         _wait_for(ready, process, what)
         yield process.pid
