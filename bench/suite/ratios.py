@@ -41,7 +41,7 @@ def durable(run):
 def two_threads(run):
     """So many SKUs that the two hardly ever meet: with 10 k, each finds half of the lines in the other's cache, and bare threads
     gain nothing either."""
-    skus = run.many_live
+    skus = 1_000_000
     answers = run.compare(two=run.holdfast(threads=2, skus=skus), one=run.holdfast(skus=skus),
                           bare_two=run.program("limit_one_line", threads=2, lines=skus),
                           bare_one=run.program("limit_one_line", threads=1, lines=skus))
