@@ -5,7 +5,7 @@ import os
 import shutil
 
 import peers
-from stage import QUIET, Failed, Stage, heard, median_of, quotients, spread
+from stage import QUIET, Failed, Stage, heard, median_of, priority, quotients, spread
 
 
 def pair_cache(run):
@@ -122,12 +122,12 @@ def restart(run):
 
 def _beside_idle(run, contestant, verb, rounds):
     """Foreground latency, idle and beside `verb`, in turns of one process; each idle turn lasts as long as the other."""
-    idle, beside = [], []
+    idle, beside, most = [], [], rounds if priority else 3 * rounds
     with Stage({"holdfast": contestant}):
         contestant.turn("run", 0.3)
         seconds = 1.0
         played = []
-        while len(played) < rounds or (sum(noise <= QUIET for noise, *_ in played) < rounds and len(played) < 3 * rounds):
+        while len(played) < rounds or (sum(noise <= QUIET for noise, *_ in played) < rounds and len(played) < most):
             pair = contestant.turn("run", max(seconds, 0.2)), contestant.turn(verb)
             played.append((max(one["others"] for one in pair), *pair))
             seconds = pair[1]["seconds"]

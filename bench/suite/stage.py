@@ -149,7 +149,8 @@ class Stage:
     def rounds(self, count, seconds, verbs=None, patience=PATIENCE):
         """`count` rounds of one turn each; {name: [answer of each round]}. The quietest of up to 1 + patience times as many."""
         played = []
-        while len(played) < count or (_quiet(played) < count and len(played) < count * (1 + patience)):
+        most = count * (1 + (0 if priority else patience))
+        while len(played) < count or (_quiet(played) < count and len(played) < most):
             played.append({name: contestant.turn((verbs or {}).get(name, "run"), seconds)
                            for name, contestant in self.contestants.items()})
         heard.append(max(sorted(map(_noise, played))[:count]))
