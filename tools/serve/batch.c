@@ -13,25 +13,24 @@ enum { ASK_AGAIN = 200 }; /* times in_progress is asked again: what it waits for
 
 /* ---- the reply --------------------------------------------------------------------------------------------------- */
 
-/* What of a reply is known when the outcome is: everything up to the ticket's number. */
+/* RESP3: a map. RESP2: its values, in the same order: what most clients parse is short that way, and an order's reply is
+ * what a gateway writes most. `ok` and `confirmed_late` have four fields; what was refused or repeated has two more.
+ *
+ *     outcome, ticket, version, deadline [, state, line]
+ *
+ * The head is what is known when the outcome is. */
 typedef struct reply_head {
     uint8_t length;
-    char bytes[79];
+    char bytes[63];
 } reply_head;
 
-static bool tells_state(hf_outcome outcome) {
-    return outcome == HF_OUTCOME_DUPLICATE || outcome == HF_OUTCOME_ALREADY || outcome == HF_OUTCOME_CONFLICT;
-}
-static bool tells_line(hf_outcome outcome) {
-    return outcome == HF_OUTCOME_OUT_OF_STOCK || outcome == HF_OUTCOME_UNKNOWN_SKU;
-}
+static bool is_plain(hf_outcome outcome) { return outcome == HF_OUTCOME_OK || outcome == HF_OUTCOME_CONFIRMED_LATE; }
 
 static reply_head make_head(int protocol, hf_outcome outcome) {
     reply_head head;
-    const char *text = hf_outcome_text(outcome);
-    unsigned pairs = 4u + tells_state(outcome) + tells_line(outcome);
-    int length = snprintf(head.bytes, sizeof head.bytes, "%c%u\r\n$7\r\noutcome\r\n$%zu\r\n%s\r\n$6\r\nticket\r\n",
-                          protocol < 3 ? '*' : '%', protocol < 3 ? pairs * 2 : pairs, strlen(text), text);
+    unsigned fields = is_plain(outcome) ? 4 : 6;
+    int length = snprintf(head.bytes, sizeof head.bytes, protocol < 3 ? "*%u\r\n+%s\r\n" : "%%%u\r\n+outcome\r\n+%s\r\n+ticket\r\n",
+                          fields, hf_outcome_text(outcome));
     assert(length > 0 && (size_t)length < sizeof head.bytes);
     head.length = (uint8_t)length;
     return head;
@@ -45,30 +44,27 @@ static const reply_head *head_of(int protocol, hf_outcome outcome) {
     return head;
 }
 
-enum { REPLY_BYTES = 79 + 4 * 24 + 80 };
+enum { REPLY_BYTES = 64 + 4 * 24 + 80 };
 
 static void write_reply(reply_writer *writer, const hf_reply *reply) {
     uint8_t *room = output_room(writer->out, REPLY_BYTES);
+    bool named = writer->protocol >= 3;
     if (!room)
         return;
     const reply_head *head = head_of(writer->protocol, reply->outcome);
-    uint8_t *to = reply_put(room, head->bytes, sizeof head->bytes) - sizeof head->bytes + head->length;
+    memcpy(room, head->bytes, sizeof head->bytes);
+    uint8_t *to = room + head->length;
     to = reply_put_integer(to, reply->ticket);
-    to = REPLY_PUT(to, "$7\r\nversion\r\n");
+    to = named ? REPLY_PUT(to, "+version\r\n") : to;
     to = reply_put_integer(to, reply->version);
-    to = REPLY_PUT(to, "$8\r\ndeadline\r\n");
+    to = named ? REPLY_PUT(to, "+deadline\r\n") : to;
     to = reply_put_integer(to, reply->deadline_ms);
-    if (tells_state(reply->outcome)) {
+    if (!is_plain(reply->outcome)) {
         const char *state = hf_state_text(reply->state);
-        size_t length = strlen(state);
-        to = REPLY_PUT(to, "$5\r\nstate\r\n$");
-        to += reply_digits(to, length);
-        to = REPLY_PUT(to, "\r\n");
-        to = reply_put(to, state, length);
-        to = REPLY_PUT(to, "\r\n");
-    }
-    if (tells_line(reply->outcome)) {
-        to = REPLY_PUT(to, "$4\r\nline\r\n");
+        to = named ? REPLY_PUT(to, "+state\r\n") : to;
+        to = REPLY_PUT(to, "+");
+        to = reply_put(to, state, strlen(state));
+        to = named ? REPLY_PUT(to, "\r\n+line\r\n") : REPLY_PUT(to, "\r\n");
         to = reply_put_integer(to, reply->line);
     }
     assert(to - room <= REPLY_BYTES);
