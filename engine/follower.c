@@ -1,0 +1,214 @@
+/* The log reader: durable epochs as records that say what each step did. The contract is in holdfast.h.
+ *
+ * One epoch at a time: names first, since a record may use one that stands in a chunk behind it, then chunk by chunk. Names that lie
+ * before the first epoch kept are in the newest checkpoint.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "checkpoint.h"
+#include "counter.h"
+#include "record.h"
+#include "wal/error.h"
+
+typedef struct hf_log_name {
+    char *name; /* NULL: not known */
+    uint32_t length;
+} hf_log_name;
+
+struct hf_log {
+    hf_follow *follow;
+    char *directory;
+    hf_log_name *names; /* by SKU number */
+    size_t name_room;
+    uint8_t *payload; /* of the epoch at hand */
+    size_t room;
+    uint64_t epoch;
+    uint64_t whole; /* handed out up to here */
+    const uint8_t *at, *end; /* where the next chunk begins */
+    hf_chunk chunk;
+    hf_step steps[HF_MAX_LINES];
+    hf_record_line lines[HF_MAX_LINES];
+};
+
+static int malformed(const hf_log *log) {
+    return hf_fail(HF_ECORRUPT, "%s, epoch %" PRIu64 ": a record is malformed, though its digest is right", log->directory,
+                   log->epoch);
+}
+
+static int keep_name(void *context, uint32_t number, const void *name, size_t length) {
+    hf_log *log = context;
+    if (number >= log->name_room) {
+        size_t room = 2 * log->name_room > number ? 2 * log->name_room : (size_t)number + 64;
+        hf_log_name *more = reallocarray(log->names, room, sizeof *more);
+        if (!more) {
+            return hf_fail(HF_ENOMEM, "no memory for the names of SKUs");
+        }
+        memset(more + log->name_room, 0, (room - log->name_room) * sizeof *more);
+        log->names = more;
+        log->name_room = room;
+    }
+    if (log->names[number].name) {
+        return HF_SUCCESS;
+    }
+    log->names[number].name = malloc(length + 1);
+    if (!log->names[number].name) {
+        return hf_fail(HF_ENOMEM, "no memory for the names of SKUs");
+    }
+    memcpy(log->names[number].name, name, length);
+    log->names[number].name[length] = 0;
+    log->names[number].length = (uint32_t)length;
+    return HF_SUCCESS;
+}
+
+/* ---- epochs -------------------------------------------------------------------------------------------------------------------- */
+
+static int take_names(hf_log *log, hf_chunk chunk) {
+    hf_entry entry;
+    int more, error = HF_SUCCESS;
+    while (!error && (more = hf_record_decode(&chunk, &entry, log->steps)) > 0) {
+        if (entry.type == HF_RECORD_SKU) {
+            error = entry.number <= HF_MAX_SKUS ? keep_name(log, entry.number, entry.name, entry.name_length) : malformed(log);
+        }
+    }
+    return error ? error : more < 0 ? malformed(log) : HF_SUCCESS;
+}
+
+static int take_all_names(hf_log *log) {
+    int error = HF_SUCCESS;
+    for (const uint8_t *at = log->at; at < log->end && !error;) {
+        hf_chunk chunk;
+        at = hf_chunk_open(at, log->end, &chunk);
+        error = !at ? malformed(log) : chunk.names ? take_names(log, chunk) : HF_SUCCESS;
+    }
+    return error;
+}
+
+/* Makes a copy of the epoch the one at hand: the follower's memory lives until its next call only, and so it may be asked at once. */
+static int take_epoch(hf_log *log, const hf_wal_epoch *epoch) {
+    if (epoch->length > log->room) {
+        uint8_t *more = realloc(log->payload, epoch->length);
+        if (!more) {
+            return hf_fail(HF_ENOMEM, "no memory for an epoch of %zu bytes", epoch->length);
+        }
+        log->payload = more;
+        log->room = epoch->length;
+    }
+    if (epoch->length > 0) {
+        memcpy(log->payload, epoch->payload, epoch->length);
+    }
+    log->epoch = epoch->epoch;
+    log->at = log->payload;
+    log->end = log->payload + epoch->length;
+    return take_all_names(log);
+}
+
+/* ---- records --------------------------------------------------------------------------------------------------------------------- */
+
+static void show_line(hf_log *log, const hf_entry *entry, uint32_t i) {
+    const hf_step *step = &entry->steps[i];
+    const hf_log_name *name = step->sku < log->name_room ? &log->names[step->sku] : NULL;
+    hf_record_line *line = &log->lines[i];
+    *line = (hf_record_line){.sku = step->sku,
+                             .name = name ? name->name : NULL,
+                             .name_length = name ? name->length : 0,
+                             .quantity = step->quantity,
+                             .version = step->version};
+    if (entry->type == HF_RECORD_COUNT) {
+        line->on_hand_change = step->change;
+    } else {
+        hf_counter_change(entry->type, step->quantity, entry->parts & HF_PART_GIVE, &line->on_hand_change,
+                          &line->reserved_change);
+    }
+}
+
+static void show(hf_log *log, const hf_entry *entry, hf_record *record) {
+    for (uint32_t i = 0; i < entry->step_count; i++) {
+        show_line(log, entry, i);
+    }
+    bool has_deadline = entry->type == HF_RECORD_RESERVE || entry->type == HF_RECORD_EXTEND;
+    *record = (hf_record){.type = entry->type,
+                          .parts = entry->parts,
+                          .epoch = log->epoch,
+                          .time_ms = entry->time_ms,
+                          .session = log->chunk.session,
+                          .outcome = entry->outcome,
+                          .position = entry->position,
+                          .id = entry->id,
+                          .step = hf_record_begins(entry->type) ? hf_first_step(entry->time_ms) : entry->step,
+                          .deadline_ms = has_deadline ? hf_deadline(entry->time_ms, entry->ttl_ms) : 0,
+                          .user = entry->user,
+                          .lines = entry->step_count > 0 ? log->lines : NULL,
+                          .line_count = entry->step_count,
+                          .name = entry->name,
+                          .name_length = entry->name_length,
+                          .number = entry->number};
+}
+
+int hf_log_next(hf_log *log, hf_record *record) {
+    for (;;) {
+        hf_entry entry;
+        int more = hf_record_decode(&log->chunk, &entry, log->steps);
+        if (more != 0) {
+            if (more > 0) {
+                show(log, &entry, record);
+            }
+            return more > 0 ? 1 : malformed(log);
+        }
+        if (log->at < log->end) {
+            log->at = hf_chunk_open(log->at, log->end, &log->chunk);
+            if (!log->at) {
+                return malformed(log);
+            }
+            continue;
+        }
+        log->whole = log->epoch;
+        hf_wal_epoch epoch;
+        int result = hf_follow_next(log->follow, &epoch);
+        if (result != 1) {
+            return result;
+        }
+        result = take_epoch(log, &epoch);
+        if (result) {
+            return result;
+        }
+    }
+}
+
+uint64_t hf_log_epoch(const hf_log *log) { return log->whole; }
+
+int hf_log_open(const char *directory, uint64_t from_epoch, hf_log **log) {
+    *log = NULL;
+    hf_log *made = calloc(1, sizeof *made);
+    if (!made || !(made->directory = strdup(directory))) {
+        free(made);
+        return hf_fail(HF_ENOMEM, "no memory to read the log in %s", directory);
+    }
+    const hf_files *files = hf_files_system();
+    int error = hf_follow_open(directory, files, from_epoch, &made->follow);
+    if (!error && from_epoch > 0) {
+        made->whole = made->epoch = from_epoch - 1;
+    }
+    error = error ? error : hf_checkpoint_names(files, directory, keep_name, made);
+    if (error) {
+        hf_log_close(made);
+        return error;
+    }
+    *log = made;
+    return HF_SUCCESS;
+}
+
+void hf_log_close(hf_log *log) {
+    if (!log) {
+        return;
+    }
+    hf_follow_close(log->follow);
+    for (size_t i = 0; i < log->name_room; i++) {
+        free(log->names[i].name);
+    }
+    free(log->names);
+    free(log->payload);
+    free(log->directory);
+    free(log);
+}

@@ -1,0 +1,149 @@
+/* Retention. The contract is in retention.h.
+ *
+ *     ended ---> session's list[which] ---> forgotten by the session itself
+ *                       | the session is idle: the keeper turns `which`, a grace period passes
+ *                       v
+ *                    stolen ---> forgotten by the keeper
+ *
+ * Edges
+ *   T1  `which` turned by the keeper -> loaded by the session, inside a section. With G1 (the grace period) it gives the other
+ *       list to the keeper; a list that comes back to the session was emptied before the turn.
+ */
+#include "retention.h"
+
+#include <assert.h>
+
+enum { AT_ONCE = 4, SLICE = 256 };
+
+void hf_remembered_init(hf_remembered *remembered) {
+    *remembered = (hf_remembered){
+        .list = {hf_pool_no_cells, hf_pool_no_cells}, .stolen = hf_pool_no_cells, .due = UINT64_MAX};
+}
+
+void hf_retire_lines(hf_session *session, const hf_slot *slot) {
+    hf_pool *blocks = &session->engine->blocks;
+    if (hf_slot_line_count(slot) <= 1) {
+        return;
+    }
+    for (uint32_t number = slot->line, next; number != HF_POOL_NONE; number = next) {
+        const hf_block *block = hf_pool_cell(blocks, number);
+        next = hf_load_relaxed(&block->next); /* relaxed: the claimer's */
+        hf_pool_retire(blocks, &session->blocks, number);
+    }
+}
+
+/* The list that is the session's now. Inside a section. */
+static hf_pool_chain *own_list(hf_remembered *remembered) {
+    uint32_t which = hf_load_acquire(&remembered->which); /* edge T1 */
+    if (which != remembered->seen) {
+        remembered->seen = which;
+        hf_store_relaxed(&remembered->due, UINT64_MAX); /* relaxed: a hint to the keeper */
+        assert(remembered->list[which].count == 0);
+    }
+    return &remembered->list[which];
+}
+
+void hf_remember(hf_session *session, uint32_t slot, uint64_t ended_ms) {
+    hf_remembered *remembered = &session->remembered;
+    hf_pool_chain *list = own_list(remembered);
+    hf_pool_append(&session->engine->slots, list, slot);
+    if (list->count == 1) {
+        uint64_t due = ended_ms + session->engine->options.retention_ms;
+        hf_store_relaxed(&remembered->due, due); /* relaxed: a hint to the keeper */
+    }
+}
+
+/* false: it is being confirmed late, or was meanwhile, and is to be remembered on. */
+static bool forget(hf_session *session, uint32_t number, uint64_t now_ms) {
+    hf_engine *engine = session->engine;
+    hf_slot *slot = hf_slot_at(engine, number);
+    uint64_t word = hf_load_acquire(&slot->word); /* edge R1 */
+    if (hf_slot_state_of(word) == HF_SLOT_FREE) { /* replay let it go */
+        hf_pool_retire(&engine->slots, &session->slots, number);
+        return true;
+    }
+    if (!hf_slot_has_ended(hf_slot_state_of(word)) || hf_slot_when(slot) + engine->options.retention_ms > now_ms) {
+        return false;
+    }
+    if (!hf_cas_acq_rel(&slot->word, &word, hf_slot_word(hf_slot_step_of(word), HF_SLOT_FREE))) { /* edge R1 */
+        return false;
+    }
+    (void)hf_index_remove(engine->index, hf_id_hash(engine, slot->id), number);
+    hf_retire_lines(session, slot);
+    hf_pool_retire(&engine->slots, &session->slots, number);
+    hf_tally(session, ids_forgotten);
+    return true;
+}
+
+/* Forgets up to `most` of a list; what must stay goes to its end. */
+static void forget_from(hf_session *session, hf_pool_chain *list, uint64_t now_ms, unsigned most) {
+    const hf_engine *engine = session->engine;
+    for (; most > 0 && list->count > 0; most--) {
+        uint32_t number = list->first;
+        const hf_slot *slot = hf_slot_at(engine, number);
+        if (hf_slot_when(slot) + engine->options.retention_ms > now_ms) {
+            return;
+        }
+        (void)hf_pool_pop(&engine->slots, list);
+        if (!forget(session, number, now_ms)) {
+            hf_pool_append(&engine->slots, list, number);
+        }
+    }
+}
+
+static uint64_t first_due(const hf_engine *engine, const hf_pool_chain *list) {
+    return list->count == 0 ? UINT64_MAX : hf_slot_when(hf_slot_at(engine, list->first)) + engine->options.retention_ms;
+}
+
+void hf_forget_some(hf_session *session, uint64_t now_ms) {
+    hf_pool_chain *list = own_list(&session->remembered);
+    forget_from(session, list, now_ms, AT_ONCE);
+    hf_store_relaxed(&session->remembered.due, first_due(session->engine, list)); /* relaxed: a hint to the keeper */
+}
+
+/* One session's lists, by the keeper. */
+static bool take_over(hf_session *keeper, hf_session *session, uint64_t now_ms, uint64_t idle_ms) {
+    hf_engine *engine = keeper->engine;
+    hf_remembered *remembered = &session->remembered;
+    if (remembered->turned && hf_load_acquire(&engine->grace.ended) > remembered->turned_at) { /* edge P2 */
+        hf_pool_append_all(&engine->slots, &remembered->stolen, &remembered->list[1 - remembered->which]);
+        remembered->turned = false;
+    }
+    uint64_t due = hf_load_relaxed(&remembered->due); /* relaxed: a hint; the session's own last words */
+    if (session != keeper && !remembered->turned && due != UINT64_MAX && due + idle_ms <= now_ms) {
+        hf_store_release(&remembered->which, 1 - remembered->which); /* edge T1 */
+        hf_barrier_after_cas(); /* the count of grace periods is read after the turn */
+        remembered->turned = true;
+        remembered->turned_at = hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(0));
+    }
+    for (bool more = remembered->stolen.count > 0; more;) {
+        uint32_t before = remembered->stolen.count;
+        hf_section_enter();
+        forget_from(keeper, &remembered->stolen, now_ms, SLICE);
+        hf_section_leave();
+        more = remembered->stolen.count > 0 && before - remembered->stolen.count == SLICE;
+    }
+    return remembered->turned;
+}
+
+bool hf_forget_for_others(hf_session *keeper, uint64_t now_ms, uint64_t idle_ms) {
+    hf_engine *engine = keeper->engine;
+    uint32_t count = hf_load_acquire(&engine->session_count); /* edge N1 */
+    bool waits = false;
+    for (uint32_t i = 0; i < count; i++) {
+        waits |= take_over(keeper, engine->sessions[i], now_ms, idle_ms);
+    }
+    for (uint64_t due; (due = hf_load_relaxed(&keeper->remembered.due)) <= now_ms;) { /* relaxed: the keeper's own */
+        hf_section_enter();
+        for (unsigned i = 0; i < SLICE / AT_ONCE; i++) {
+            hf_forget_due(keeper, now_ms);
+        }
+        hf_section_leave();
+        if (hf_load_relaxed(&keeper->remembered.due) == due) { /* relaxed: the same. One is being confirmed late */
+            break;
+        }
+    }
+    hf_pool_settle(&engine->slots, &keeper->slots, &engine->grace, true);
+    hf_pool_settle(&engine->blocks, &keeper->blocks, &engine->grace, true);
+    return waits || keeper->slots.young.count > 0 || keeper->slots.old.count > 0;
+}
