@@ -25,4 +25,4 @@ install_packages() {
 # The generator for a new build directory: Ninja where there is one.
 generator() { command -v ninja >/dev/null && echo Ninja || echo "Unix Makefiles"; }
 
-build_packages=(gcc libc6-dev make cmake pkg-config liburcu-dev libxxhash-dev libzstd-dev liblzma-dev)
+build_packages=(gcc libc6-dev make cmake pkg-config liburcu-dev libxxhash-dev libzstd-dev liblzma-dev libuv1-dev libssl-dev)

@@ -27,6 +27,8 @@ int hf_command_stat(int argc, char **argv);
 int hf_command_verify(int argc, char **argv);
 int hf_command_checkpoint(int argc, char **argv);
 int hf_command_demo(int argc, char **argv);
+int hf_command_serve(int argc, char **argv);
+int hf_command_top(int argc, char **argv);
 
 /* Prints "holdfast: " and the sentence to stderr, and returns `exit_code`. */
 int hf_tell(int exit_code, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -46,7 +46,7 @@ static inline size_t output_sendable(const hf_output *out) { return (size_t)(out
 static inline size_t output_size(const hf_output *out) { return (size_t)(out->end - out->begin); }
 static inline const uint8_t *output_bytes(const hf_output *out) { return out->bytes + out->offset; }
 
-/* Room for `length` bytes behind the end, or NULL (guarantee B). output_add makes them part of the output. */
+/* Room for `length` bytes, 1 or more, behind the end, or NULL (guarantee B). output_add makes them part of the output. */
 uint8_t *output_room(hf_output *out, size_t length);
 static inline void output_add(hf_output *out, size_t length) { out->end += length; }
 /* Takes back what was added behind position `end`, which no mark covers yet. */

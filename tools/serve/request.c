@@ -129,8 +129,10 @@ static request_result split_inline(request_parser *parser, const request_limits 
         if (at >= length)
             return REQUEST_READY;
         size_t from = at, to = at;
-        while (at < length && !ends_word(line[at])) {
-            if (line[at] != '"' && line[at] != '\'')
+        bool ended = false; /* a closing quote ends a word */
+        while (!ended && at < length && !ends_word(line[at])) {
+            ended = line[at] == '"' || line[at] == '\'';
+            if (!ended)
                 line[to++] = line[at++];
             else if (!read_quoted(line, length, &at, &to))
                 return bad(parser, REQUEST_ERROR_UNBALANCED_QUOTES);
