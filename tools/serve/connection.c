@@ -196,7 +196,8 @@ static command_result carry_out(hf_connection *connection, const command_request
         }
         result = command->handler(connection, request);
         if (result == COMMAND_DONE) {
-            counter_add_relaxed(&worker->counters.commands[command->number], 1); /* relaxed: figures */
+            counter_add_relaxed(&connection->card.commands, 1); /* relaxed: figures */
+            counter_add_relaxed(&worker->counters.commands[command->number], 1);
             counter_add_relaxed(&worker->counters.requests, 1);
         }
     }
@@ -456,6 +457,8 @@ void connection_end_turn(hf_connection *connection) {
         connection_close(connection, END_OUTPUT);
         return;
     }
+    /* What was marked in this turn may be durable by now, and nobody else would tell. */
+    output_release(&connection->out, connection->worker->durable, note_release, connection);
     connection_send(connection);
     if (connection->closed)
         return;
