@@ -33,12 +33,17 @@ def fail(message):
 
 def check(condition, message="", *found):
     if not condition:
-        fail(f"{message} {' '.join(repr(f) for f in found)}")
+        fail(f"{message} {' '.join(brief(f) for f in found)}")
+
+
+def brief(value):
+    shown = repr(value)
+    return shown if len(shown) < 600 else f"{shown[:500]} ... {shown[-90:]} ({len(shown)} characters)"
 
 
 def same(found, expected, message=""):
     if found != expected:
-        fail(f"{message}: found {found!r}, expected {expected!r}")
+        fail(f"{message}: found {brief(found)}, expected {brief(expected)}")
 
 
 def skip(reason):

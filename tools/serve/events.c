@@ -15,6 +15,7 @@ enum {
     SLICE_LIMIT = 8 << 20, /* one event with 4,096 long names fits */
     SLICE_RECORDS = 4096,  /* looked at, whether or not they are wanted */
     SECOND_NS = 1000000000,
+    LOOK_NS = 250000000, /* how long a read that does not block goes through what is not wanted */
     COUNT_LEAST = 1,
     COUNT_MOST = 100000,
     COUNT_DEFAULT = 1000,
@@ -23,6 +24,7 @@ enum {
 typedef struct hf_feed {
     hf_job job;
     const char *directory;
+    hf_engine *engine;
     access_user viewer; /* its prefixes are the server's */
     int protocol;
     bool pushes, stopped;
@@ -38,6 +40,8 @@ typedef struct hf_feed {
     uint64_t seen;           /* everything up to this epoch was looked at */
     uint64_t tried;          /* the durable epoch when the reader was last asked */
     bool moved;              /* it then came further */
+    bool at_end;             /* it then came to the end of what is durable */
+    bool is_there;           /* it has come to where it was asked to begin */
 
     /* The slice. */
     hf_output slice;
@@ -155,8 +159,13 @@ static void fail(hf_feed *feed, int error) {
     feed->log = NULL;
 }
 
+/* The reader knows the names of SKUs from the newest checkpoint and from records it has passed. So it begins at the checkpoint
+ * where that is earlier: otherwise it would not know those that were made in between. */
 static bool open_log(hf_feed *feed) {
-    int error = hf_log_open(feed->directory, feed->epoch, &feed->log);
+    hf_stats stats;
+    hf_stats_read(feed->engine, &stats);
+    uint64_t from = stats.checkpoint_epoch < feed->epoch ? stats.checkpoint_epoch : feed->epoch;
+    int error = hf_log_open(feed->directory, from, &feed->log);
     if (error) {
         fail(feed, error);
         return false;
@@ -173,6 +182,7 @@ static void take_record(hf_feed *feed, reply_writer *writer, const hf_record *re
     }
     bool is_new = record->epoch > feed->epoch || (record->epoch == feed->epoch && feed->at_index >= feed->index);
     if (is_new) {
+        feed->is_there = true;
         bool filtered = feed->prefix.length || feed->viewer.prefix_count;
         uint32_t lines = event_name(record) ? wanted_lines(feed, record) : 0;
         if (event_name(record) && (lines || !filtered)) {
@@ -189,6 +199,7 @@ static void read_slice(hf_job *job) {
     hf_feed *feed = (struct hf_feed *)job;
     reply_writer writer = {.out = &feed->slice, .protocol = feed->protocol};
     feed->moved = true;
+    feed->at_end = false;
     if (!feed->log && !open_log(feed))
         return;
     for (unsigned records = 0; records < SLICE_RECORDS; records++) {
@@ -206,6 +217,7 @@ static void read_slice(hf_job *job) {
                 feed->epoch = whole + 1;
                 feed->index = 0;
             }
+            feed->at_end = feed->is_there = true;
             feed->moved = whole > feed->seen;
             feed->seen = whole;
             return;
@@ -290,9 +302,17 @@ static void push_found(hf_connection *connection, hf_feed *feed) {
     }
 }
 
-static bool blocks_on(const hf_connection *connection, const hf_feed *feed) {
-    return feed->block_ms != UINT64_MAX && !connection->worker->draining &&
+static bool blocks_on(const hf_feed *feed) {
+    return feed->block_ms != UINT64_MAX &&
            (feed->block_ms == 0 || uv_hrtime() - feed->started_ns < feed->block_ms * 1000000);
+}
+
+/* Whether a read is answered with what there is: nothing, perhaps, and a place to go on from. */
+static bool is_enough(const hf_connection *connection, const hf_feed *feed) {
+    if (feed->events || feed->error || connection->worker->draining)
+        return true;
+    bool looked_long = feed->is_there && uv_hrtime() - feed->started_ns > LOOK_NS;
+    return (feed->at_end || looked_long) && !blocks_on(feed);
 }
 
 static void end_slice(hf_job *job, hf_connection *connection) {
@@ -312,7 +332,7 @@ static void end_slice(hf_job *job, hf_connection *connection) {
             drop(connection, feed);
         else
             events_go_on(connection, false);
-    } else if (feed->events || feed->error || !blocks_on(connection, feed)) {
+    } else if (is_enough(connection, feed)) {
         uv_timer_stop(&connection->timer);
         feed->block_ms = UINT64_MAX;
         reply_found(connection, feed);
@@ -445,6 +465,7 @@ static hf_feed *make_feed(hf_connection *connection, const hf_question *asked) {
         memcpy(prefix, asked->prefix.bytes, asked->prefix.length);
     feed->prefix = (hf_text){prefix, asked->prefix.length};
     feed->directory = connection->worker->server->settings->dir;
+    feed->engine = connection->worker->server->engine;
     feed->viewer = *connection->user;
     feed->epoch = asked->epoch;
     feed->index = asked->index;
@@ -485,9 +506,9 @@ static command_result begin(hf_connection *connection, const hf_question *asked)
         start_slice(connection, feed);
         return COMMAND_DONE;
     }
-    if (asked->block_ms != UINT64_MAX && asked->block_ms > 0)
-        uv_timer_start(&connection->timer, connection->timer.timer_cb, asked->block_ms, 0);
     connection->paused |= PAUSE_JOB;
+    if (asked->block_ms != UINT64_MAX && asked->block_ms > 0)
+        connection_pause_for(connection, PAUSE_JOB, asked->block_ms);
     start_slice(connection, feed);
     return COMMAND_DONE;
 }
