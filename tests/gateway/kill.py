@@ -144,4 +144,5 @@ def kills():
     print(f"{rounds} kills, {len(clients)} clients, {total} orders acknowledged, each there once (HF_SEED={SEED})")
 
 
-main(kills)
+if __name__ == "__main__":
+    main(kills)

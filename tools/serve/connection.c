@@ -112,7 +112,9 @@ void connection_reply_end(hf_connection *connection) {
     uint64_t ticket = connection->reply_ticket;
     if (ticket > connection->last_ticket)
         connection->last_ticket = ticket;
-    output_mark_replies(&connection->out, connection->acknowledge_now ? 0 : ticket, worker->durable, worker->read_ns, 1);
+    if (connection->acknowledge_now || worker->poisoned) /* of a failed log only reads come here, and they are served */
+        ticket = 0;
+    output_mark_replies(&connection->out, ticket, worker->durable, worker->read_ns, 1);
     connection_touch(connection);
 }
 
