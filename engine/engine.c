@@ -514,23 +514,12 @@ static int open_directory(hf_engine *engine) {
     return error;
 }
 
-/* Whether the directory holds a log, where it must: without one, a writer's open would make it. */
-static int check_exists(const hf_engine *engine) {
-    hf_follow *follow;
-    int error = hf_follow_open(engine->directory, engine->files, 0, &follow);
-    if (!error) {
-        hf_follow_close(follow);
-    }
-    return error == HF_ENOTFOUND ? error : HF_SUCCESS; /* whatever else is wrong is told with more care soon */
-}
-
 static int lock_directory(hf_engine *engine) {
     bool must_exist = engine->options.flags & (HF_MUST_EXIST | HF_READ_ONLY);
     hf_wal_options wal_options = {.files = engine->files,
                                   .segment_bytes = engine->options.segment_bytes,
                                   .read_only = engine->is_read_only};
-    int error = must_exist ? check_exists(engine) : HF_SUCCESS;
-    return error ? error : hf_wal_lock(engine->directory, &wal_options, must_exist, &engine->wal);
+    return hf_wal_lock(engine->directory, &wal_options, must_exist, &engine->wal);
 }
 
 static int open_all(hf_engine *engine) {

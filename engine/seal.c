@@ -64,7 +64,7 @@ static int put(void *context, const void *data, size_t length) {
 static void grace_period(hf_engine *engine) {
     hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(1)); /* edge P2's other count: cells retired before it are covered */
     hf_grace_period();
-    hf_store_release(&engine->grace.ended, engine->grace.begun); /* edge P2 */
+    hf_store_release(&engine->grace.ended, hf_load_relaxed(&engine->grace.begun)); /* edge P2; relaxed: only sealers add, one at a time */
 }
 
 /* Writes what the rings hold of the epoch. */
@@ -75,7 +75,8 @@ static int write_epoch(hf_engine *engine, uint64_t epoch) {
     for (uint32_t i = 0; i < count; i++) {
         hf_session *session = engine->sessions[i];
         bool any;
-        int error = hf_ring_take(&session->ring, epoch, session->number, put, &sealing, &any);
+        uint32_t number = hf_load_relaxed(&session->number); /* relaxed: what is tagged `epoch` was done before G1 */
+        int error = hf_ring_take(&session->ring, epoch, number, put, &sealing, &any);
         if (error) {
             return error;
         }

@@ -164,7 +164,7 @@ static int open_named(hf_engine *engine, hf_session *session, const char *name) 
     if (entry->is_open) {
         return hf_fail(HF_EBUSY, "session \"%s\" is open already", name);
     }
-    session->number = entry->number;
+    hf_store_relaxed(&session->number, entry->number); /* relaxed: the log writer reads it behind G1 */
     session->name = entry;
     session->position = hf_load_relaxed(&entry->position); /* relaxed: edge N2 is the mutex */
     int error = made ? announce(session) : HF_SUCCESS;
@@ -192,7 +192,7 @@ static int open_struct(hf_engine *engine, const char *name, hf_session **made) {
     if (name) {
         error = open_named(engine, session, name);
     } else {
-        session->number = engine->next_session++;
+        hf_store_relaxed(&session->number, engine->next_session++); /* relaxed: the log writer reads it behind G1 */
     }
     if (error) {
         return error;

@@ -3,6 +3,10 @@
 
 #if defined(HF_TSAN)
 char hf_section_edge_left, hf_section_edge_entered;
+
+/* liburcu wakes a grace period by a futex word that it writes without an atomic ThreadSanitizer knows. */
+__attribute__((visibility("default"))) const char *__tsan_default_suppressions(void);
+const char *__tsan_default_suppressions(void) { return "race:urcu_common_wake_up_gp\nrace:urcu_memb_synchronize_rcu\n"; }
 #endif
 
 static _Thread_local unsigned registrations;     /* sessions of this thread */

@@ -98,7 +98,7 @@ mkfifo "$work/pipe"
 writer=$!
 exec 9>"$work/pipe"
 cat "$work/n.csv" >&9
-for _ in $(seq 200); do [ -e "$work/busy/LOCK" ] && break; sleep 0.05; done
+for _ in $(seq 200); do [ -e "$work/busy/segment-0000000000000001" ] && break; sleep 0.05; done
 status "$holdfast" checkpoint --dir "$work/busy"
 busy=$status
 exec 9>&-
