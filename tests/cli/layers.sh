@@ -27,6 +27,7 @@ below() {
 below wal
 below engine wal/
 below tools
+below tools/serve tools/
 below bench wal/atomic.h # for the bare compare-and-swap that it measures beside the engine
 below tests/api tests/support/
 [ $seen -gt 20 ] || fail "only $seen includes found: this check does not look where it should"

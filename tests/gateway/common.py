@@ -23,6 +23,14 @@ random.seed(SEED)
 atexit.register(lambda: shutil.rmtree(WORK, ignore_errors=True))
 
 
+def sanitizer_options():
+    """ThreadSanitizer asks the program, not the shared library, what to pass over: liburcu's own (see wal/section.c)."""
+    path = os.path.join(WORK, "suppressions")
+    with open(path, "w") as file:
+        file.write("race:urcu_common_wake_up_gp\nrace:urcu_memb_synchronize_rcu\n")
+    return {"TSAN_OPTIONS": f"suppressions={path} {os.environ.get('TSAN_OPTIONS', '')}"}
+
+
 class Failed(Exception):
     pass
 
@@ -76,7 +84,7 @@ class Gateway:
             command += ["--config", path]
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env={**os.environ, **(env or {})})
+                                            env={**os.environ, **sanitizer_options(), **(env or {})})
         Gateway.running.add(self)
         self.ports = {}
         self.unix = flags.get("unix")
@@ -112,6 +120,12 @@ class Gateway:
         self.process.kill()
         self.process.wait()
         Gateway.running.discard(self)
+        self.check_sanitizers()
+
+    def check_sanitizers(self):
+        for i, line in enumerate(self.lines()):
+            if "Sanitizer" in line or "runtime error:" in line:
+                fail("a sanitizer found: " + "\n".join(self.lines()[i:i + 40]))
 
     def stop(self, expected=0):
         self.process.send_signal(signal.SIGTERM)
@@ -121,6 +135,7 @@ class Gateway:
             self.kill()
             fail(f"it does not stop: {self.lines()[-5:]}")
         Gateway.running.discard(self)
+        self.check_sanitizers()
         same(self.process.returncode, expected, f"exit status; {self.lines()[-20:]}")
 
     def __enter__(self):

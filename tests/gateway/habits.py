@@ -162,8 +162,8 @@ def throttle():
 def heartbeat_and_idle():
     with Gateway() as gateway, gateway.connect(protocol=3) as wire, gateway.connect() as silent, gateway.connect() as idle:
         same(pairs(silent("HF.HEARTBEAT", 300)), {"heartbeat_ms": 300}, "silent")
-        same(wire("HF.HEARTBEAT", 100), {"heartbeat_ms": 100}, "RESP3")
-        for _ in range(5):
+        same(wire("HF.HEARTBEAT", 1000), {"heartbeat_ms": 1000}, "RESP3")
+        for _ in range(2):
             push = wire.push()
             same((push[0], isinstance(push[1], int)), ("hf.heartbeat", True), "a heartbeat")
             same(wire("PING"), "PONG", "answered")
