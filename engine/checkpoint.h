@@ -40,6 +40,11 @@ int hf_checkpoint_load(hf_engine *engine, hf_replay *replay, hf_checkpoint_heade
 /* Writes one. HF_EIO: nothing was changed. HF_EPOISONED. */
 int hf_checkpoint_write(hf_engine *engine);
 
+/* For a repair: where each whole checkpoint of the log `uuid` lets a replay start, the newest first. `visit` answers HF_SUCCESS, or
+ * ends the walk. HF_EVERSION HF_EIO HF_ENOMEM. */
+int hf_checkpoint_each(const hf_files *files, const char *directory, const uint8_t uuid[16],
+                       int (*visit)(void *context, uint64_t epoch, const hf_wal_position *position), void *context);
+
 /* For a reader of the log: the SKUs that the newest whole checkpoint names. */
 int hf_checkpoint_names(const hf_files *files, const char *directory,
                         int (*visit)(void *context, uint32_t number, const void *name, size_t length), void *context);

@@ -30,14 +30,15 @@
 
 enum { HF_HINTS = 4096 };
 
-/* A session's way into a shard's wheel. One producer, the session; one consumer, the shard's owner. */
+/* A session's way into a shard's wheel. One producer, the session; one consumer, the shard's owner. Hints stay here until one of
+ * them may be due or there is no more room: most reservations end before that, and never get into the wheel. */
 typedef struct hf_hints {
     hf_wheel_entry *entries; /* HF_HINTS */
     uint64_t tail __attribute__((aligned(HF_CACHE_LINE)));
     uint64_t head_seen;
-    uint64_t dead; /* hints that were pushed and mean nothing any more */
+    uint64_t earliest; /* no hint here is for an earlier time */
+    uint64_t dead;     /* hints of the shard, wherever they are, that this session made meaningless */
     uint64_t head __attribute__((aligned(HF_CACHE_LINE)));
-    uint64_t dead_seen;
 } hf_hints;
 
 /* A timing wheel and what belongs to it. All but the first two is the owner's. */
@@ -48,6 +49,8 @@ typedef struct hf_shard {
     hf_wheel_entry *later; /* due, but claimed by an operation under way: to be looked at again */
     uint32_t later_count;
     uint32_t later_room;
+    uint64_t dropped; /* dead hints that never got into the wheel */
+    uint64_t told;    /* dead hints that the wheel was told of */
     hf_wheel_gauges gauges; /* as the owner left them */
 } __attribute__((aligned(HF_CACHE_LINE))) hf_shard;
 
@@ -62,6 +65,7 @@ typedef struct hf_remembered {
     uint32_t which;  /* the keeper's to turn */
     bool turned;     /* the keeper's: it waits for the grace period */
     uint64_t turned_at;
+    uint64_t first_hash;  /* of the id of list[which]'s first, once it was looked at ahead; 0: not known */
     hf_pool_chain stolen; /* the keeper's */
 } hf_remembered;
 
@@ -84,7 +88,7 @@ typedef struct hf_wanted {
 } hf_wanted;
 
 /* X(name): counted by the session, added up by hf_stats_read. */
-#define HF_SESSION_COUNT_MAP(X) X(ids_begun) X(ids_forgotten) X(live_begun) X(live_ended) X(expired) X(records)
+#define HF_SESSION_COUNT_MAP(X) X(ids_begun) X(ids_forgotten) X(live_begun) X(live_ended) X(expired)
 
 struct hf_session {
     hf_engine *engine;

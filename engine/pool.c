@@ -16,6 +16,7 @@
 #include "wal/error.h"
 
 #define HUGE_PAGE (UINT64_C(2) << 20)
+#define KEEP_MOST 16384u /* ready cells that a cache keeps to itself: what a busy session turns over in a millisecond or two */
 
 static pthread_mutex_t growth = PTHREAD_MUTEX_INITIALIZER; /* one pool grows at a time */
 
@@ -45,6 +46,7 @@ static bool back(hf_pool *pool, uint64_t wanted) {
 int hf_pool_open(hf_pool *pool, uint64_t limit, uint64_t expected) {
     uint64_t cells = (limit + HF_POOL_STEP - 1) / HF_POOL_STEP * HF_POOL_STEP;
     *pool = (hf_pool){.limit = limit, .reserved = cells * HF_POOL_CELL + HUGE_PAGE};
+    pool->keep = limit / 64 < KEEP_MOST ? (uint32_t)(limit / 64) : KEEP_MOST;
     void *range = mmap(NULL, pool->reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (range == MAP_FAILED) {
         return hf_fail_system(-ENOMEM, "no address space for %llu cells", (unsigned long long)cells);
@@ -216,7 +218,7 @@ void hf_pool_settle(hf_pool *pool, hf_pool_cache *cache, const hf_grace *grace, 
         hf_barrier_after_cas(); /* the removals' compare-and-swaps, then this load: one that begins later sees them */
         cache->old_since = hf_load_acquire(&grace->begun);
     }
-    while (cache->ready.count > (all ? 0 : 16 * HF_POOL_MAGAZINE)) {
+    while (cache->ready.count > (all ? 0 : pool->keep)) {
         give_away(pool, cache);
     }
 }

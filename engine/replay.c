@@ -44,6 +44,7 @@ typedef struct hf_change {
 struct hf_replay {
     hf_engine *engine;
     uint64_t epoch; /* at hand */
+    uint64_t from;  /* the first one */
     hf_sum *sums;   /* by SKU number */
     size_t sum_room;
     hf_open_operation *open;
@@ -83,6 +84,8 @@ int hf_replay_begin(hf_engine *engine, hf_replay **replay) {
     (*replay)->engine = engine;
     return HF_SUCCESS;
 }
+
+void hf_replay_from(hf_replay *replay, uint64_t epoch) { replay->from = epoch; }
 
 void hf_replay_free(hf_replay *replay) {
     if (!replay) {
@@ -506,11 +509,20 @@ static hf_change change_of(const hf_entry *entry, uint32_t session) {
                        .version = entry->step_count > 0 ? entry->steps[entry->step_count - 1].version : 0};
 }
 
+/* Whether a part belongs to an operation that began before the first epoch replayed. The seal of the epoch before waited for it to
+ * end, the scan of the checkpoint came after, and the checkpoint demands this epoch of the log: all that it did is in there. */
+static bool began_before(hf_replay *replay, uint32_t session, const hf_entry *entry) {
+    return entry->parts & HF_PART_CONTINUED && replay->epoch == replay->from && !find_open(replay, session);
+}
+
 /* What an operation's record says, its steps apart. */
 static int take_operation(hf_replay *replay, uint32_t session, const hf_entry *entry) {
     hf_open_operation *open = NULL;
     bool first = !(entry->parts & HF_PART_CONTINUED), last = !(entry->parts & HF_PART_OPEN);
     bool recovers = entry->parts & HF_PART_RECOVERY;
+    if (began_before(replay, session, entry)) {
+        return HF_SUCCESS;
+    }
     int error = !recovers && !(first && last) ? take_part(replay, session, entry, &open) : HF_SUCCESS;
     bool decides = hf_record_releases(entry->type) ? first : last && !(entry->parts & HF_PART_GIVE);
     if (!error && decides && !recovers) {
@@ -661,11 +673,8 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
         return hf_fail(HF_ENOMEM, "ring_bytes is %u: too small for what recovery has to write", engine->options.ring_bytes);
     }
     hf_section_enter();
-    hf_part_begin(keeper, &(hf_entry){.type = open->type,
-                                      .parts = HF_PART_RECOVERY,
-                                      .id = open->id,
-                                      .step = open->step,
-                                      .time_ms = hf_engine_now(engine)});
+    hf_part_begin(&keeper->part, open->type, &open->id, hf_engine_now(engine), open->step);
+    keeper->part.head.parts = HF_PART_RECOVERY;
     keeper->part.give = give ? HF_PART_GIVE : 0;
     for (uint32_t i = 0; i < open->line_count; i++) {
         const hf_step *line = &open->lines[i];
@@ -675,7 +684,7 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
         }
     }
     if (any) {
-        (void)hf_part_end(keeper, HF_OUTCOME_IN_PROGRESS, 0);
+        (void)hf_part_end(&keeper->part, HF_OUTCOME_IN_PROGRESS, 0);
     }
     hf_section_leave();
     engine->undone++;

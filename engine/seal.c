@@ -80,7 +80,7 @@ static int write_epoch(hf_engine *engine, uint64_t epoch) {
         if (error) {
             return error;
         }
-        records += hf_load_relaxed(&session->records); /* relaxed: a gauge, which may be some of the next epoch ahead */
+        records += hf_load_relaxed(&session->part.records); /* relaxed: a gauge, which may be some of the next epoch ahead */
     }
     hf_store_relaxed(&engine->records_written, records); /* relaxed: a gauge */
     if (sealing.begun) {

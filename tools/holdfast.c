@@ -13,6 +13,10 @@ static const struct command {
     {"stock", "print the stock of a directory", hf_command_stock},
     {"stat", "print the engine's gauges over a directory", hf_command_stat},
     {"verify", "check a directory's log, chains and sums", hf_command_verify},
+    {"dump", "print a log's records, also as they come", hf_command_dump},
+    {"replay", "the state as it was at an epoch or a time", hf_command_replay},
+    {"history", "every step of one SKU, or of one id", hf_command_history},
+    {"repair", "cut a damaged log back to before the damage, when told", hf_command_repair},
     {"checkpoint", "write a checkpoint and let go of old log", hf_command_checkpoint},
     {"demo", "write a generated order flow, a flash sale", hf_command_demo},
 };

@@ -4,7 +4,7 @@
  *   A  Each operation's memory order is in its name. There is no sequentially consistent one: every edge that Holdfast
  *      needs is a release paired with an acquire, or a grace period (section.h). docs/CONCURRENCY.md lists all edges.
  *      One pair of threads must not both miss the other's store (its edge D1): hf_barrier_after_cas, behind a
- *      compare-and-swap that is made anyway, keeps that thread's earlier stores before its later loads.
+ *      compare-and-swap that is made anyway, or hf_full_barrier keeps that thread's earlier stores before its later loads.
  *   B  Every use carries a comment that names its edge ("edge E3, to ...") or says why none is needed ("relaxed: ...").
  *   C  16-byte words load, store and compare-and-swap as one. On x86-64 the load is one MOVDQA, which Intel and AMD
  *      promise to be atomic on processors with AVX (Intel SDM vol. 3A, 9.1.1; hf_cpu_check refuses others), so a refusal
@@ -17,6 +17,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 #define HF_CACHE_LINE 64
 
@@ -84,6 +87,10 @@ static inline bool hf_cas128_acq_rel(hf_word128 *p, hf_word128 *expected, hf_wor
 }
 static inline void hf_cpu_relax(void) {}
 static inline void hf_barrier_after_cas(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
+static inline void hf_full_barrier(void) {
+    uint32_t word = 0;
+    (void)__atomic_exchange_n(&word, 1, __ATOMIC_SEQ_CST);
+}
 
 #elif defined(__x86_64__)
 
@@ -114,6 +121,7 @@ static inline bool hf_cas128_acq_rel(hf_word128 *p, hf_word128 *expected, hf_wor
 static inline void hf_cpu_relax(void) { __builtin_ia32_pause(); }
 /* A locked instruction keeps earlier stores before later loads (Intel SDM vol. 3A, 8.2.3.9): only the compiler is held. */
 static inline void hf_barrier_after_cas(void) { __atomic_signal_fence(__ATOMIC_SEQ_CST); }
+static inline void hf_full_barrier(void) { __asm__ volatile("lock; orl $0, (%%rsp)" ::: "memory", "cc"); }
 
 #elif defined(__aarch64__)
 
@@ -145,6 +153,7 @@ static inline void hf_store128_release(hf_word128 *p, hf_word128 w) {
 }
 static inline void hf_cpu_relax(void) { __asm__ volatile("yield" ::: "memory"); }
 static inline void hf_barrier_after_cas(void) { __asm__ volatile("dmb ish" ::: "memory"); }
+static inline void hf_full_barrier(void) { __asm__ volatile("dmb ish" ::: "memory"); }
 
 #else
 #error "Holdfast needs 16-byte atomics: add this processor to wal/atomic.h"
@@ -153,8 +162,10 @@ static inline void hf_barrier_after_cas(void) { __asm__ volatile("dmb ish" ::: "
 /* True where guarantee C holds on the processor this runs on. */
 static inline bool hf_cpu_check(void) {
 #if defined(__x86_64__)
+    unsigned a, b, c, d;
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx") && __builtin_cpu_supports("cmpxchg16b");
+    /* By hand: clang before 15 does not know the name of bit_CMPXCHG16B. */
+    return __builtin_cpu_supports("avx") && __get_cpuid(1, &a, &b, &c, &d) && (c & bit_CMPXCHG16B) != 0;
 #else
     return true;
 #endif

@@ -2,6 +2,7 @@
 #ifndef HF_STATE_H
 #define HF_STATE_H
 
+#include "directory.h"
 #include "log.h"
 #include "page.h"
 #include "segment.h"
@@ -19,6 +20,7 @@ struct hf_wal {
     bool is_open;
     uint8_t uuid[16];
     hf_page page;
+    hf_directory names; /* of any thread */
 
     /* Of the appending thread. offset <= bytes; both multiples of HF_BATCH_ALIGN. */
     int file; /* of the open segment; -1: none */
@@ -32,11 +34,12 @@ struct hf_wal {
     bool in_epoch;
     hf_batch_header part; /* of the open epoch: the next part to be written */
 
-    /* Of any thread. Each is a number by itself, written by the appending thread (poisoned: with its text). */
+    /* Of any thread. Each is a number by itself, written by the appending thread (poisoned: by any, with its text). */
     uint64_t generation;           /* of the open segment */
     uint64_t committed;            /* the highest epoch committed */
     uint64_t committed_generation; /* the segment with the last committed batch */
     hf_wal_gauges gauges;
+    pthread_mutex_t poison_mutex; /* guards the text while it is written: the first failure is the one that is told */
     int poisoned;
     char poison[512];
 
