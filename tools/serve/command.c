@@ -45,12 +45,24 @@ static bool same_name(const char *name, hf_text asked) {
 }
 
 const hf_command *command_find(hf_text name) {
+    /* Mostly it is the command of before, spelt as before. */
+    static _Thread_local struct {
+        const hf_command *command;
+        uint32_t length;
+        uint8_t name[NAME_BYTES];
+    } last;
     if (name.length == 0 || name.length > NAME_BYTES)
         return NULL;
+    if (name.length == last.length && memcmp(name.bytes, last.name, name.length) == 0)
+        return last.command;
     for (uint32_t at = hash_name(name.bytes, name.length); slots[at % HASH_SLOTS]; at++) {
         const hf_command *command = &command_table[slots[at % HASH_SLOTS] - 1];
-        if (same_name(command->name, name))
+        if (same_name(command->name, name)) {
+            last.command = command;
+            last.length = name.length;
+            memcpy(last.name, name.bytes, name.length);
             return command;
+        }
     }
     return NULL;
 }
