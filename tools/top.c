@@ -111,7 +111,8 @@ static int receive_more(hf_top *top, char *text) {
         return hf_tell(HF_EXIT_SYSTEM, "%s: no answer within %d ms", top->where, ANSWER_MS);
     ssize_t length = ready > 0 ? recv(top->fd, text + top->received, REPLY_BYTES - 1 - top->received, 0) : -1;
     if (length <= 0)
-        return hf_tell(HF_EXIT_SYSTEM, "%s: %s", top->where, length == 0 ? "the connection was closed" : strerror(errno));
+        return hf_tell(HF_EXIT_SYSTEM, "%s: %s", top->where,
+                       length == 0 ? "the connection was closed" : strerror(errno));
     top->received += (size_t)length;
     text[top->received] = 0;
     return HF_EXIT_FINE;
@@ -192,12 +193,28 @@ static double rate(const hf_top *top, const char *name) {
 static int word(const hf_top *top, const char *name) { return (int)strcspn(find(top->now, name), "\r\n"); }
 
 static void print_once(const hf_top *top) {
-    static const char *const rates[] = {"orders", "requests", "fsyncs", "log_bytes", "expired", "bytes_in", "bytes_out",
-                                        "events", "outcome_ok", "outcome_out_of_stock", "outcome_duplicate"};
-    static const char *const levels[] = {
-        "connected_clients", "before_login", "named_sessions", "feeds",      "skus",     "ids",          "live",
-        "epoch",             "durable",      "wheel_lag_ms",   "ring_used",  "ring_size", "memory_bytes", "used_memory_rss",
-        "ring_full",         "throttled",    "acknowledged_us_p50", "acknowledged_us_p99", "acknowledged_us_p999"};
+    static const char *const rates[] = {"orders",           "requests",  "fsyncs", "log_bytes",  "expired",
+                                        "bytes_in",         "bytes_out", "events", "outcome_ok", "outcome_out_of_stock",
+                                        "outcome_duplicate"};
+    static const char *const levels[] = {"connected_clients",
+                                         "before_login",
+                                         "named_sessions",
+                                         "feeds",
+                                         "skus",
+                                         "ids",
+                                         "live",
+                                         "epoch",
+                                         "durable",
+                                         "wheel_lag_ms",
+                                         "ring_used",
+                                         "ring_size",
+                                         "memory_bytes",
+                                         "used_memory_rss",
+                                         "ring_full",
+                                         "throttled",
+                                         "acknowledged_us_p50",
+                                         "acknowledged_us_p99",
+                                         "acknowledged_us_p999"};
     for (unsigned i = 0; i < sizeof rates / sizeof rates[0]; i++)
         printf("%s_per_second %.1f\n", rates[i], rate(top, rates[i]));
     for (unsigned i = 0; i < sizeof levels / sizeof levels[0]; i++)
@@ -212,27 +229,31 @@ static void print_outcomes(const hf_top *top) {
         char name[64];
         snprintf(name, sizeof name, "outcome_%s", hf_outcome_text(outcome));
         if (number(top, name) > 0)
-            printf("  %-18s %'14.0f   %'18.0f in all\033[K\n", hf_outcome_text(outcome), rate(top, name), number(top, name));
+            printf("  %-18s %'14.0f   %'18.0f in all\033[K\n", hf_outcome_text(outcome), rate(top, name),
+                   number(top, name));
     }
 }
 
 static void print_screen(const hf_top *top) {
     uint64_t up = (uint64_t)number(top, "uptime_in_seconds");
-    printf("\033[H\033[1mholdfast top\033[0m  %s   up %" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "   kill %.*s   log %s\033[K\n\033[K\n",
+    printf("\033[H\033[1mholdfast top\033[0m  %s   up %" PRIu64 ":%02" PRIu64 ":%02" PRIu64
+           "   kill %.*s   log %s\033[K\n\033[K\n",
            top->where, up / 3600, up / 60 % 60, up % 60, word(top, "kill"), find(top->now, "kill"),
            strncmp(find(top->now, "poisoned"), "no", 2) == 0 ? "ok" : "\033[31mPOISONED\033[0m");
-    printf("orders/s       %'14.0f   acknowledged us  p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f\033[K\n", rate(top, "orders"),
-           number(top, "acknowledged_us_p50"), number(top, "acknowledged_us_p90"), number(top, "acknowledged_us_p99"),
-           number(top, "acknowledged_us_p999"));
+    printf("orders/s       %'14.0f   acknowledged us  p50 %.0f  p90 %.0f  p99 %.0f  p99.9 %.0f\033[K\n",
+           rate(top, "orders"), number(top, "acknowledged_us_p50"), number(top, "acknowledged_us_p90"),
+           number(top, "acknowledged_us_p99"), number(top, "acknowledged_us_p999"));
     printf("fsyncs/s       %'14.0f   log MB/s %.1f   epochs not durable %.0f\033[K\n", rate(top, "fsyncs"),
            rate(top, "log_bytes") / 1e6, number(top, "epoch") - number(top, "durable"));
-    printf("connections    %'14.0f   before login %.0f   sessions %.0f   feeds %.0f\033[K\n", number(top, "connected_clients"),
-           number(top, "before_login"), number(top, "named_sessions"), number(top, "feeds"));
+    printf("connections    %'14.0f   before login %.0f   sessions %.0f   feeds %.0f\033[K\n",
+           number(top, "connected_clients"), number(top, "before_login"), number(top, "named_sessions"),
+           number(top, "feeds"));
     double ring = number(top, "ring_size") > 0 ? 100 * number(top, "ring_used") / number(top, "ring_size") : 0;
     printf("ring fill      %13.1f%%   waits for it/s %.1f   throttled/s %.1f   output full/s %.1f\033[K\n", ring,
            rate(top, "ring_full"), rate(top, "throttled"), rate(top, "output_full"));
     printf("live           %'14.0f   expired/s %.0f   wheel lag %.0f ms   ids %'.0f   SKUs %'.0f\033[K\n",
-           number(top, "live"), rate(top, "expired"), number(top, "wheel_lag_ms"), number(top, "ids"), number(top, "skus"));
+           number(top, "live"), rate(top, "expired"), number(top, "wheel_lag_ms"), number(top, "ids"),
+           number(top, "skus"));
     printf("memory MiB     %14.1f   resident %.1f\033[K\n\033[K\n", number(top, "memory_bytes") / 1048576,
            number(top, "used_memory_rss") / 1048576);
     print_outcomes(top);
@@ -269,9 +290,12 @@ static int watch(hf_top *top) {
 
 static int read_command_line(hf_top *top, int argc, char **argv) {
     static const struct option options[] = {
-        {"connect", required_argument, NULL, 'c'},       {"user", required_argument, NULL, 'u'},
-        {"password-file", required_argument, NULL, 'p'}, {"interval", required_argument, NULL, 'i'},
-        {"once", no_argument, NULL, 'o'},                {"help", no_argument, NULL, 'h'},
+        {"connect", required_argument, NULL, 'c'},
+        {"user", required_argument, NULL, 'u'},
+        {"password-file", required_argument, NULL, 'p'},
+        {"interval", required_argument, NULL, 'i'},
+        {"once", no_argument, NULL, 'o'},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     *top = (hf_top){.where = "127.0.0.1:7400", .interval = 1, .fd = -1};

@@ -41,7 +41,7 @@ def redis_benchmark():
     with Gateway(threads=2) as gateway, gateway.connect() as wire:
         wire("HF.RECEIVE", "in", "apple", 1 << 38)
         found = subprocess.run(["redis-benchmark", "-p", str(gateway.port), "-P", "64", "-c", "50", "-n", "100000", "-r",
-                                "1000000000000", "--csv", "HF.RESERVE", "__rand_int__", "3600000", "apple", "1"],
+                                "2000000000", "--csv", "HF.RESERVE", "__rand_int__", "3600000", "apple", "1"],
                                capture_output=True, text=True)
         same(found.returncode, 0, found.stderr)
         check("WARNING" not in found.stderr and "rror" not in found.stdout, "trouble", found.stdout, found.stderr)

@@ -61,7 +61,7 @@ def start_redis(*flags):
 def benchmark(port, orders, pipeline, *command):
     """(requests a second, p50, p99 in ms)"""
     found = subprocess.run(["redis-benchmark", "-p", str(port), "-P", str(pipeline), "-c", "50", "-n", str(orders), "-r",
-                            "1000000000000", "--csv", *command], capture_output=True, text=True)
+                            "2000000000", "--csv", *command], capture_output=True, text=True)
     row = list(csv.reader(io.StringIO(found.stdout)))[-1]
     return float(row[1]), float(row[4]), float(row[6])
 
@@ -106,6 +106,13 @@ def compare():
             results["bare"].append(bare_sync())
             results["latency"].append(benchmark(gateway.port, max(ORDERS // 10, 1000), 1, "HF.RESERVE", "__rand_int__", "3600000",
                                                 "apple", "1"))
+        with gateway.connect() as wire:
+            found = info(wire)
+            check(int(found["outcome_ok"]) > ORDERS * TURNS * 0.99, "the gateway did not reserve", found["outcome_ok"])
+
+    with Wire(port=durable) as wire:
+        asked = ORDERS // 20 * TURNS
+        check(int(wire("HGET", "apple", "reserved")) > asked * 0.99, "the function did not reserve")
 
     def median(name, field):
         return statistics.median(row[field] for row in results[name])

@@ -1,8 +1,8 @@
 /* A client on hiredis that keeps its own books: hiredis_books PORT PREFIX BOOK [COUNT].
  *
- * It reserves under ids PREFIX0, PREFIX1, ..., 16 at a time in a pipeline, and writes "id outcome" to BOOK for each that
- * was acknowledged. What was not acknowledged (the server died) it asks again, with the same id, until it is. It ends after
- * COUNT orders, or on SIGTERM once its last pipeline is acknowledged. */
+ * It reserves under ids PREFIX0, PREFIX1, ..., 16 at a time in a pipeline, and writes "id outcome" to BOOK for each
+ * that was acknowledged. What was not acknowledged (the server died) it asks again, with the same id, until it is. It
+ * ends after COUNT orders, or on SIGTERM once its last pipeline is acknowledged. */
 #include <hiredis/hiredis.h>
 #include <signal.h>
 #include <stdio.h>

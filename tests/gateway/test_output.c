@@ -25,7 +25,8 @@ static void put(hf_output *out, const char *text) {
 }
 
 static void expect_sendable(hf_output *out, const char *text) {
-    cr_expect_eq(output_sendable(out), strlen(text), "%zu bytes may be sent, expected '%s'", output_sendable(out), text);
+    cr_expect_eq(output_sendable(out), strlen(text), "%zu bytes may be sent, expected '%s'", output_sendable(out),
+                 text);
     cr_expect_eq(memcmp(output_bytes(out), text, strlen(text)), 0);
 }
 
@@ -128,7 +129,8 @@ Test(output, a_model_at_random) {
     }
 }
 
-/* ---- replies ------------------------------------------------------------------------------------------------------- */
+/* ---- replies -------------------------------------------------------------------------------------------------------
+ */
 
 static redisReply *read_back(hf_output *out) {
     redisReader *reader = redisReaderCreate();
@@ -190,7 +192,8 @@ Test(reply, numbers_of_every_length) {
     }
 }
 
-/* ---- numbers, ids, users ------------------------------------------------------------------------------------------- */
+/* ---- numbers, ids, users -------------------------------------------------------------------------------------------
+ */
 
 static hf_text text_of(const char *bytes) { return (hf_text){(const uint8_t *)bytes, (uint32_t)strlen(bytes)}; }
 
@@ -200,10 +203,24 @@ Test(number, whole_decimal_and_within_bounds) {
         bool good;
         int64_t value;
     } cases[] = {
-        {"0", true, 0},    {"-0", true, 0},  {"7", true, 7},     {"-7", true, -7},  {"007", true, 7},
-        {"", false, 0},    {"-", false, 0},  {"+1", false, 0},   {"1 ", false, 0},  {" 1", false, 0},
-        {"1.0", false, 0}, {"1e3", false, 0}, {"0x1", false, 0}, {"1000", true, 1000}, {"1001", false, 0},
-        {"-1001", false, 0}, {"18446744073709551616", false, 0}, {"99999999999999999999999", false, 0},
+        {"0", true, 0},
+        {"-0", true, 0},
+        {"7", true, 7},
+        {"-7", true, -7},
+        {"007", true, 7},
+        {"", false, 0},
+        {"-", false, 0},
+        {"+1", false, 0},
+        {"1 ", false, 0},
+        {" 1", false, 0},
+        {"1.0", false, 0},
+        {"1e3", false, 0},
+        {"0x1", false, 0},
+        {"1000", true, 1000},
+        {"1001", false, 0},
+        {"-1001", false, 0},
+        {"18446744073709551616", false, 0},
+        {"99999999999999999999999", false, 0},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int64_t value = 0;

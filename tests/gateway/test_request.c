@@ -1,5 +1,5 @@
-/* The request parser, with hiredis as its oracle: what hiredis formats is parsed back to the same arguments, however it is
- * cut; and inline commands are split as hiredis' own copy of Redis' rules splits them. */
+/* The request parser, with hiredis as its oracle: what hiredis formats is parsed back to the same arguments, however it
+ * is cut; and inline commands are split as hiredis' own copy of Redis' rules splits them. */
 #include <criterion/criterion.h>
 
 #include "harness.h"
@@ -27,7 +27,8 @@ static void expect_arguments(const request_parser *parser, const uint8_t *bytes,
     cr_assert_eq(parser->count, (uint32_t)count, "%u arguments, expected %d", parser->count, count);
     for (int i = 0; i < count; i++) {
         const request_argument *argument = &parser->arguments[i];
-        cr_assert_eq(argument->length, lengths[i], "argument %d: %u bytes, expected %zu", i, argument->length, lengths[i]);
+        cr_assert_eq(argument->length, lengths[i], "argument %d: %u bytes, expected %zu", i, argument->length,
+                     lengths[i]);
         cr_assert_eq(memcmp(bytes + argument->offset, words[i], lengths[i]), 0, "argument %d", i);
     }
 }
@@ -85,7 +86,8 @@ Test(request, hiredis_formats_and_every_cut_gives_the_same) {
         cr_assert_gt(length, 0);
         size_t step = (size_t)length > 400 ? 1 + (size_t)length / 97 : 1; /* long ones: not at every byte */
         for (size_t cut = 0; cut < (size_t)length; cut += step) {
-            cr_assert_eq(parse_cut(&parser, (uint8_t *)formatted, (size_t)length, &cut, 1), REQUEST_READY, "cut at %zu", cut);
+            cr_assert_eq(parse_cut(&parser, (uint8_t *)formatted, (size_t)length, &cut, 1), REQUEST_READY, "cut at %zu",
+                         cut);
             cr_assert_eq(parser.scanned, (uint32_t)length);
             expect_arguments(&parser, (uint8_t *)formatted, made.count, (const char **)made.bytes, made.lengths);
             request_next(&parser);
@@ -165,9 +167,33 @@ static void compare_inline(const char *line) {
 
 Test(request, inline_commands_by_the_rules_of_redis) {
     static const char *const lines[] = {
-        "PING", "  set a  b ", "a \"b c\" d", "a 'b c' d", "\"\\x41\\x4g\\n\\r\\t\\b\\a\\q\\\\\"", "'it\\'s'", "'a\\nb'",
-        "\"open", "'open", "\"a\"b", "'a'b", "a\"b c\"", "a'b'", "\"\"", "''", "\"\" ''", "a\tb\vc\fd", "\"\\", "\"\\x", "\"\\\"",
-        "\"a\"\tb", "\\x41", "a\\", "'\\", "", " ", "\"\\xff\\xFF\\x00z\"",
+        "PING",
+        "  set a  b ",
+        "a \"b c\" d",
+        "a 'b c' d",
+        "\"\\x41\\x4g\\n\\r\\t\\b\\a\\q\\\\\"",
+        "'it\\'s'",
+        "'a\\nb'",
+        "\"open",
+        "'open",
+        "\"a\"b",
+        "'a'b",
+        "a\"b c\"",
+        "a'b'",
+        "\"\"",
+        "''",
+        "\"\" ''",
+        "a\tb\vc\fd",
+        "\"\\",
+        "\"\\x",
+        "\"\\\"",
+        "\"a\"\tb",
+        "\\x41",
+        "a\\",
+        "'\\",
+        "",
+        " ",
+        "\"\\xff\\xFF\\x00z\"",
     };
     for (unsigned i = 0; i < sizeof lines / sizeof lines[0]; i++)
         compare_inline(lines[i]);
@@ -205,7 +231,8 @@ Test(request, an_inline_command_at_every_cut) {
     }
 }
 
-/* ---- limits, and what is none -------------------------------------------------------------------------------------- */
+/* ---- limits, and what is none --------------------------------------------------------------------------------------
+ */
 
 static const request_limits narrow = {.arguments = 4, .argument_bytes = 8, .inline_bytes = 32, .request_bytes = 48};
 
@@ -245,7 +272,8 @@ Test(request, each_limit_has_its_error) {
             if (result == REQUEST_MORE)
                 result = request_parse(&parser, &narrow, bytes, length);
             cr_expect_eq(result, REQUEST_BAD, "case %u is taken", i);
-            cr_expect_eq(parser.error, cases[i].error, "case %u, cut at %zu: %s", i, cut, request_error_text(parser.error));
+            cr_expect_eq(parser.error, cases[i].error, "case %u, cut at %zu: %s", i, cut,
+                         request_error_text(parser.error));
             request_free(&parser);
             free(bytes);
         }

@@ -118,8 +118,8 @@ Test(access, passwords_classes_prefixes) {
     char hash[ACCESS_HASH_TEXT + 1], line[512];
     fixture f;
     cr_assert(access_hash("correct horse", 13, hash));
-    snprintf(line, sizeof line, "user ann hash %s classes read,write prefix shop1: prefix \"shop 2:\"\nuser bob classes admin\n",
-             hash);
+    snprintf(line, sizeof line,
+             "user ann hash %s classes read,write prefix shop1: prefix \"shop 2:\"\nuser bob classes admin\n", hash);
     begin(&f, line);
     cr_assert_eq(read_with(&f, NULL, NULL), 0, "%s", f.problem.text);
     const access_user *ann = access_find(&f.settings.users, "ann", 3), *bob = access_find(&f.settings.users, "bob", 3);

@@ -44,8 +44,8 @@ bool access_password_fits(const access_user *user, const void *password, size_t 
 }
 
 static bool set_password(access_user *user, const char *password, size_t length) {
-    user->has_password = RAND_bytes(user->salt, ACCESS_SALT) == 1 &&
-                         digest_password(user->salt, password, length, user->digest);
+    user->has_password =
+        RAND_bytes(user->salt, ACCESS_SALT) == 1 && digest_password(user->salt, password, length, user->digest);
     return user->has_password;
 }
 
@@ -127,7 +127,8 @@ static bool is_name(const char *name, size_t length) {
 
 static const char *read_option(access_user *user, const char *option, char *value, size_t length) {
     if (strcmp(option, "hash") == 0)
-        return read_hash(user, value) ? NULL : "hash: expected sha256:SALT:DIGEST, as holdfast serve --make-hash prints it";
+        return read_hash(user, value) ? NULL
+                                      : "hash: expected sha256:SALT:DIGEST, as holdfast serve --make-hash prints it";
     if (strcmp(option, "classes") == 0)
         return read_classes(user, value) ? NULL : "classes: expected some of read,write,admin";
     if (strcmp(option, "prefix") == 0)

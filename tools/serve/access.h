@@ -1,10 +1,9 @@
 /* Who may do what: users, their passwords, command classes and SKU prefixes.
  *
  * Guarantees
- *   A  Passwords are kept as salted SHA-256 only, and compared in constant time. They should be long and random: the hash
- *      is fast, as a gateway's logins must be.
- *   B  A user with prefixes is not told about, and cannot change, any SKU whose name does not begin with one of them.
- *   C  Users do not change while the server runs: any thread may read them.
+ *   A  Passwords are kept as salted SHA-256 only, and compared in constant time. They should be long and random: the
+ * hash is fast, as a gateway's logins must be. B  A user with prefixes is not told about, and cannot change, any SKU
+ * whose name does not begin with one of them. C  Users do not change while the server runs: any thread may read them.
  */
 #ifndef SERVE_ACCESS_H
 #define SERVE_ACCESS_H
@@ -36,7 +35,8 @@ typedef struct access_users {
 } access_users;
 
 void access_users_free(access_users *users);
-/* The words of a `user` line: NAME [hash H] [classes C,...] [prefix P]... [throttle N]. False: `why` says what is wrong. */
+/* The words of a `user` line: NAME [hash H] [classes C,...] [prefix P]... [throttle N]. False: `why` says what is
+ * wrong. */
 bool access_user_read(access_users *users, char **words, const size_t *lengths, size_t count, char *why, size_t room);
 /* Adds the user "default" with all classes; a password of length 0: none, everybody is the default user. */
 bool access_add_default(access_users *users, const char *password, size_t length);

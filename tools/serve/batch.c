@@ -13,8 +13,8 @@ enum { ASK_AGAIN = 200 }; /* times in_progress is asked again: what it waits for
 
 /* ---- the reply --------------------------------------------------------------------------------------------------- */
 
-/* RESP3: a map. RESP2: its values, in the same order: what most clients parse is short that way, and an order's reply is
- * what a gateway writes most. `ok` and `confirmed_late` have four fields; what was refused or repeated has two more.
+/* RESP3: a map. RESP2: its values, in the same order: what most clients parse is short that way, and an order's reply
+ * is what a gateway writes most. `ok` and `confirmed_late` have four fields; what was refused or repeated has two more.
  *
  *     outcome, ticket, version, deadline [, state, line]
  *
@@ -29,8 +29,9 @@ static bool is_plain(hf_outcome outcome) { return outcome == HF_OUTCOME_OK || ou
 static reply_head make_head(int protocol, hf_outcome outcome) {
     reply_head head;
     unsigned fields = is_plain(outcome) ? 4 : 6;
-    int length = snprintf(head.bytes, sizeof head.bytes, protocol < 3 ? "*%u\r\n+%s\r\n" : "%%%u\r\n+outcome\r\n+%s\r\n+ticket\r\n",
-                          fields, hf_outcome_text(outcome));
+    int length = snprintf(head.bytes, sizeof head.bytes,
+                          protocol < 3 ? "*%u\r\n+%s\r\n" : "%%%u\r\n+outcome\r\n+%s\r\n+ticket\r\n", fields,
+                          hf_outcome_text(outcome));
     assert(length > 0 && (size_t)length < sizeof head.bytes);
     head.length = (uint8_t)length;
     return head;
@@ -166,8 +167,8 @@ bool batch_submit(hf_connection *connection) {
     if (ticket > connection->last_ticket)
         connection->last_ticket = ticket;
     if (replies > 0)
-        output_mark_replies(&connection->out, connection->acknowledge_now ? 0 : ticket, worker->durable, worker->read_ns,
-                            replies);
+        output_mark_replies(&connection->out, connection->acknowledge_now ? 0 : ticket, worker->durable,
+                            worker->read_ns, replies);
     connection_touch(connection);
     bool whole = done == batch->count;
     if (!whole)

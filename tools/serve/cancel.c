@@ -329,8 +329,8 @@ command_result cancel_user_command(hf_connection *connection, const command_requ
     cancel_user_job *work = malloc(sizeof *work);
     if (!work)
         return connection_refuse(connection, GATEWAY_LIMIT, "out of memory");
-    *work = (cancel_user_job){.engine = connection->worker->server->engine, .asker = connection->user,
-                              .user = user_number(user)};
+    *work = (cancel_user_job){
+        .engine = connection->worker->server->engine, .asker = connection->user, .user = user_number(user)};
     job_start(connection, &work->job, run_cancel_user, end_cancel_user);
     return COMMAND_DONE;
 }

@@ -83,10 +83,11 @@ static command_result client_set_info(hf_connection *connection, hf_text attribu
             return connection_refuse(connection, GATEWAY_GENERAL,
                                      "SETINFO: values cannot contain spaces, newlines or special characters.");
     if (text_is(attribute, "LIB-NAME"))
-        registry_set_text(registry, connection->card.library, sizeof connection->card.library, value.bytes, value.length);
-    else if (text_is(attribute, "LIB-VER"))
-        registry_set_text(registry, connection->card.library_version, sizeof connection->card.library_version, value.bytes,
+        registry_set_text(registry, connection->card.library, sizeof connection->card.library, value.bytes,
                           value.length);
+    else if (text_is(attribute, "LIB-VER"))
+        registry_set_text(registry, connection->card.library_version, sizeof connection->card.library_version,
+                          value.bytes, value.length);
     else
         return connection_refuse(connection, GATEWAY_GENERAL, "Unrecognized option '%.*s'",
                                  (int)(attribute.length < 64 ? attribute.length : 64), (const char *)attribute.bytes);

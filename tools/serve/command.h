@@ -30,7 +30,8 @@ enum command_flag {
     X("hf.receive", order_receive, -4, COMMAND_IS_ORDER, 2, 2, 1, CLASS_WRITE, "holdfast",                             \
       "id sku quantity [IFVERSION version]", "Adds units to a SKU, which is made if it is new.")                       \
     X("hf.adjust", order_adjust, -4, COMMAND_IS_ORDER, 2, 2, 1, CLASS_WRITE, "holdfast",                               \
-      "id sku quantity [IFVERSION version]", "Corrects a SKU's units on hand, up or down; down only what is available.") \
+      "id sku quantity [IFVERSION version]",                                                                           \
+      "Corrects a SKU's units on hand, up or down; down only what is available.")                                      \
     X("hf.count", order_count, -4, COMMAND_IS_ORDER, 2, 2, 1, CLASS_WRITE, "holdfast",                                 \
       "id sku quantity [IFVERSION version]", "Sets a SKU's units on hand to what was counted.")                        \
     X("hf.purchase", order_purchase, -4, COMMAND_IS_ORDER, 2, -2, 2, CLASS_WRITE, "holdfast",                          \
@@ -57,10 +58,10 @@ enum command_flag {
       "Gives the next order this sequence number.")                                                                    \
     X("hf.ack", ack_command, 2, 0, 0, 0, 0, CLASS_CONNECTION, "holdfast", "DURABLE | NOW",                             \
       "Says whether this connection's replies wait until they are durable.")                                           \
-    X("hf.kill", kill_command, -1, COMMAND_STARTS_JOB, 0, 0, 0, CLASS_ADMIN, "holdfast", "[ON | OFF]",                                  \
+    X("hf.kill", kill_command, -1, COMMAND_STARTS_JOB, 0, 0, 0, CLASS_ADMIN, "holdfast", "[ON | OFF]",                 \
       "The kill switch: no new reserve or purchase while it is on.")                                                   \
-    X("hf.canceluser", cancel_user_command, 2, COMMAND_BLOCKING | COMMAND_STARTS_JOB, 0, 0, 0, CLASS_WRITE, "holdfast", "user",             \
-      "Cancels every live reservation of a user.")                                                                     \
+    X("hf.canceluser", cancel_user_command, 2, COMMAND_BLOCKING | COMMAND_STARTS_JOB, 0, 0, 0, CLASS_WRITE,            \
+      "holdfast", "user", "Cancels every live reservation of a user.")                                                 \
     X("hf.cancelondisconnect", cancel_on_disconnect_command, -1, 0, 0, 0, 0, CLASS_WRITE, "holdfast", "[ON | OFF]",    \
       "Says whether this connection's live reservations are cancelled when it ends.")                                  \
     X("hf.throttle", throttle_command, -1, 0, 0, 0, 0, CLASS_CONNECTION, "holdfast",                                   \
@@ -71,8 +72,7 @@ enum command_flag {
       "[2 | 3 [AUTH user password] [SETNAME name]]", "Chooses the protocol, and logs in.")                             \
     X("auth", auth_command, -2, COMMAND_BEFORE_LOGIN, 0, 0, 0, CLASS_CONNECTION, "connection", "[user] password",      \
       "Logs in.")                                                                                                      \
-    X("ping", ping_command, -1, 0, 0, 0, 0, CLASS_CONNECTION, "connection", "[message]",           \
-      "Answers.")                                                                                                      \
+    X("ping", ping_command, -1, 0, 0, 0, 0, CLASS_CONNECTION, "connection", "[message]", "Answers.")                   \
     X("echo", echo_command, 2, 0, 0, 0, 0, CLASS_CONNECTION, "connection", "message", "Answers with the message.")     \
     X("quit", quit_command, -1, COMMAND_BEFORE_LOGIN, 0, 0, 0, CLASS_CONNECTION, "connection", "",                     \
       "Ends the connection once everything is answered.")                                                              \
@@ -80,7 +80,8 @@ enum command_flag {
       "Makes the connection as if it were new.")                                                                       \
     X("select", select_command, 2, 0, 0, 0, 0, CLASS_CONNECTION, "connection", "0", "There is one database, 0.")       \
     X("client", client_command, -2, 0, 0, 0, 0, CLASS_CONNECTION, "connection",                                        \
-      "ID | GETNAME | SETNAME name | SETINFO attribute value | INFO | LIST | KILL ID id | NO-EVICT on | NO-TOUCH on | " \
+      "ID | GETNAME | SETNAME name | SETINFO attribute value | INFO | LIST | KILL ID id | NO-EVICT on | NO-TOUCH on "  \
+      "| "                                                                                                             \
       "REPLY mode | HELP",                                                                                             \
       "Tells and sets what concerns connections.")                                                                     \
     X("info", info_command, -1, 0, 0, 0, 0, CLASS_READ, "server", "[section ...]", "Tells how the server is.")         \

@@ -143,7 +143,8 @@ command_result connection_refuse(hf_connection *connection, gateway_error error,
 void connection_refuse_held(hf_connection *connection) {
     uint32_t replies = output_refuse_held(&connection->out);
     for (; replies > 0; replies--)
-        reply_error(&connection->writer, "%s the log could not be written: whether this was done is known after a restart",
+        reply_error(&connection->writer,
+                    "%s the log could not be written: whether this was done is known after a restart",
                     gateway_error_prefix(GATEWAY_POISONED));
     output_mark_replies(&connection->out, 0, connection->worker->durable, uv_hrtime(), 0);
     connection_resume(connection, PAUSE_RING);
@@ -160,8 +161,8 @@ static command_result refuse_unknown(hf_connection *connection, const command_re
         return connection_refuse(connection, GATEWAY_GENERAL, "this is no HTTP server");
     }
     return connection_refuse(connection, GATEWAY_GENERAL, "unknown command '%.*s', with args beginning with: %s%.*s%s",
-                             (int)(name.length < 64 ? name.length : 64), (const char *)name.bytes, first.length ? "'" : "",
-                             (int)(first.length < 64 ? first.length : 64),
+                             (int)(name.length < 64 ? name.length : 64), (const char *)name.bytes,
+                             first.length ? "'" : "", (int)(first.length < 64 ? first.length : 64),
                              first.length ? (const char *)first.bytes : "", first.length ? "'" : "");
 }
 
@@ -171,7 +172,8 @@ static bool is_allowed(hf_connection *connection, const hf_command *command, con
     if (!command)
         *result = refuse_unknown(connection, request);
     else if (!command_arity_fits(command, request->count))
-        *result = connection_refuse(connection, GATEWAY_GENERAL, "wrong number of arguments for '%s' command", command->name);
+        *result =
+            connection_refuse(connection, GATEWAY_GENERAL, "wrong number of arguments for '%s' command", command->name);
     else if (!connection->user && !(command->flags & COMMAND_BEFORE_LOGIN))
         *result = connection_refuse(connection, GATEWAY_NOAUTH, "Authentication required.");
     else if (command->class != CLASS_CONNECTION && !(connection->user->classes & command->class))
@@ -244,7 +246,8 @@ static size_t process_one(hf_connection *connection, uint8_t *bytes, size_t at, 
     request_parser *parser = &connection->parser;
     hf_worker *worker = connection->worker;
     if (!connection->request_ready) {
-        /* An inline request is rewritten where it lies, so it must not be read again for the sake of an order before it. */
+        /* An inline request is rewritten where it lies, so it must not be read again for the sake of an order before
+         * it. */
         if (bytes[at] != '*' && !batch_submit(connection)) {
             *stopped = true;
             return at;
@@ -480,8 +483,7 @@ void connection_end_turn(hf_connection *connection) {
 }
 
 bool connection_wants_durable(const hf_connection *connection) {
-    return !connection->closed &&
-           (connection->out.mark_count || (connection->paused & PAUSE_RING) || connection->feed);
+    return !connection->closed && (connection->out.mark_count || (connection->paused & PAUSE_RING) || connection->feed);
 }
 
 /* ---- events ------------------------------------------------------------------------------------------------------ */
@@ -568,9 +570,10 @@ void connection_reset(hf_connection *connection) {
     counter_set_relaxed(&connection->card.protocol, 2); /* relaxed: shown by CLIENT LIST */
     connection->heartbeat_ns = 0;
     connection->sequence = 0;
-    registry_set_text(&connection->worker->server->registry, connection->card.name, sizeof connection->card.name, "", 0);
-    const access_user *user = connection->certified_user ? connection->certified_user
-                                                         : connection->worker->server->default_user;
+    registry_set_text(&connection->worker->server->registry, connection->card.name, sizeof connection->card.name, "",
+                      0);
+    const access_user *user =
+        connection->certified_user ? connection->certified_user : connection->worker->server->default_user;
     connection_login(connection, user);
 }
 
@@ -659,9 +662,14 @@ static void fill_card(hf_connection *connection, uint64_t id) {
 }
 
 static void set_socket_options(int fd) {
-    int on = 1;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a Unix socket, where it is not needed */
+    /* Those of TCP fail on a Unix socket, where they are not needed. A peer that vanished is found within a minute and a
+     * half. */
+    int on = 1, idle_s = 60, interval_s = 10, probes = 3;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval_s, sizeof interval_s);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof probes);
 }
 
 static hf_connection *make_connection(hf_worker *worker, int fd) {
@@ -738,8 +746,8 @@ void connection_close(hf_connection *connection, connection_end end) {
     connection->closed = worker->closed_some = true;
     counter_add_relaxed(&worker->counters.ends[end], 1); /* relaxed: a figure */
     journal(end == END_CLIENT || end == END_QUIT || end == END_STOP ? JOURNAL_DEBUG : JOURNAL_INFO, "connection_closed",
-            "id", journal_number(connection->card.id), "address", connection->card.address, "name", connection->card.name,
-            "user", connection->card.user, "reason", connection_end_text(end), NULL);
+            "id", journal_number(connection->card.id), "address", connection->card.address, "name",
+            connection->card.name, "user", connection->card.user, "reason", connection_end_text(end), NULL);
     events_stop(connection);
     if (connection->job) {
         connection->job->connection = NULL;

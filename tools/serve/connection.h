@@ -7,8 +7,8 @@
  *   D  Whatever keeps a request from being carried out now (a full log ring, the throttle, unsent output, a job in
  *      another thread) pauses the connection: it is not read, and its bytes wait, unparsed, where they are.
  *
- *     read -> worker's buffer --parse--> requests --> batch of orders --hf_submit--> replies --> output, marked with tickets
- *               |  what is left over                    |  log ring full                            |  durable: sent
+ *     read -> worker's buffer --parse--> requests --> batch of orders --hf_submit--> replies --> output, marked with
+ * tickets |  what is left over                    |  log ring full                            |  durable: sent
  *               '-> the connection's own input          '-> back to the bytes, paused               '-> released
  */
 #ifndef SERVE_CONNECTION_H
@@ -29,8 +29,7 @@ enum connection_pause {
     PAUSE_THROTTLE = 1u << 1, /* until the timer */
     PAUSE_OUTPUT = 1u << 2,   /* until enough was sent */
     PAUSE_JOB = 1u << 3,      /* a command is under way in another thread, or waits for events */
-    PAUSE_DRAIN = 1u << 4,    /* the server is stopping */
-    PAUSE_RETRY = 1u << 5,    /* the engine said ask again: until the timer */
+    PAUSE_RETRY = 1u << 4,    /* the engine said ask again: until the timer */
 };
 
 enum { CONNECTION_NAME = 127, CONNECTION_ADDRESS = 63, CONNECTION_LIBRARY = 63 };
@@ -94,20 +93,20 @@ typedef struct hf_connection {
     uv_poll_t poll;
     uv_timer_t timer;
     int fd;
-    int polled; /* the events that poll is started for */
+    int polled;  /* the events that poll is started for */
     int handles; /* open ones; freed at 0 */
     SSL *tls;
     bool handshaking, send_blocked;
 
     client_card card;
-    const access_user *user; /* NULL: not logged in */
+    const access_user *user;           /* NULL: not logged in */
     const access_user *certified_user; /* by the client's certificate; NULL: none */
     uint32_t login_failures;
     bool counted_before_login;
 
     unsigned paused;
-    bool ending;        /* close once everything is sent */
-    bool input_ended;   /* the client sends nothing more */
+    bool ending;      /* close once everything is sent */
+    bool input_ended; /* the client sends nothing more */
     bool closed;
     connection_end end;
 

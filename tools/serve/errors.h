@@ -1,5 +1,5 @@
-/* What the gateway answers to a bad request: the first word of each error, in one place. An outcome such as out_of_stock
- * is no error. Each prefix has a counter (metrics: holdfast_gateway_errors_total).
+/* What the gateway answers to a bad request: the first word of each error, in one place. An outcome such as
+ * out_of_stock is no error. Each prefix has a counter (metrics: holdfast_gateway_errors_total).
  *
  * X(name, prefix, when)
  */

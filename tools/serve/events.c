@@ -34,14 +34,14 @@ typedef struct hf_feed {
     uint64_t told_ns;    /* when its position was last told by a push */
 
     /* The reader. */
-    hf_log *log;             /* NULL: to be opened at `epoch` */
-    uint64_t epoch, index;   /* of the next event */
+    hf_log *log;                 /* NULL: to be opened at `epoch` */
+    uint64_t epoch, index;       /* of the next event */
     uint64_t at_epoch, at_index; /* of the record that the reader comes to next, once it is open */
-    uint64_t seen;           /* everything up to this epoch was looked at */
-    uint64_t tried;          /* the durable epoch when the reader was last asked */
-    bool moved;              /* it then came further */
-    bool at_end;             /* it then came to the end of what is durable */
-    bool is_there;           /* it has come to where it was asked to begin */
+    uint64_t seen;               /* everything up to this epoch was looked at */
+    uint64_t tried;              /* the durable epoch when the reader was last asked */
+    bool moved;                  /* it then came further */
+    bool at_end;                 /* it then came to the end of what is durable */
+    bool is_there;               /* it has come to where it was asked to begin */
 
     /* The slice. */
     hf_output slice;
@@ -94,7 +94,8 @@ static bool begins_with(const hf_record_line *line, hf_text prefix) {
 
 static bool is_wanted_line(const hf_feed *feed, const hf_record_line *line) {
     return begins_with(line, feed->prefix) &&
-           (feed->viewer.prefix_count == 0 || (line->name && access_may_see(&feed->viewer, line->name, line->name_length)));
+           (feed->viewer.prefix_count == 0 ||
+            (line->name && access_may_see(&feed->viewer, line->name, line->name_length)));
 }
 
 static uint32_t wanted_lines(const hf_feed *feed, const hf_record *record) {
@@ -159,8 +160,8 @@ static void fail(hf_feed *feed, int error) {
     feed->log = NULL;
 }
 
-/* The reader knows the names of SKUs from the newest checkpoint and from records it has passed. So it begins at the checkpoint
- * where that is earlier: otherwise it would not know those that were made in between. */
+/* The reader knows the names of SKUs from the newest checkpoint and from records it has passed. So it begins at the
+ * checkpoint where that is earlier: otherwise it would not know those that were made in between. */
 static bool open_log(hf_feed *feed) {
     hf_stats stats;
     hf_stats_read(feed->engine, &stats);
@@ -269,8 +270,8 @@ static void reply_found(hf_connection *connection, hf_feed *feed) {
     empty_slice(feed);
 }
 
-/* A feed that pushes tells how far it is, now and then, when nothing it passes is wanted: whoever resumes need not begin
- * at its last event. */
+/* A feed that pushes tells how far it is, now and then, when nothing it passes is wanted: whoever resumes need not
+ * begin at its last event. */
 static void push_position(hf_connection *connection, hf_feed *feed) {
     uint64_t now = uv_hrtime();
     if (now - feed->told_ns < SECOND_NS)
@@ -361,7 +362,8 @@ void events_go_on(hf_connection *connection, bool in_any_case) {
         return;
     uint64_t durable = connection->worker->durable;
     bool is_behind = feed->seen < durable;
-    bool is_worth = feed->moved || feed->tried < durable || in_any_case; /* the reader may see the epoch a moment later */
+    bool is_worth =
+        feed->moved || feed->tried < durable || in_any_case; /* the reader may see the epoch a moment later */
     bool has_room = output_size(&connection->out) < connection->worker->server->settings->output_pause_bytes;
     if (is_behind && is_worth && has_room)
         start_slice(connection, feed);
@@ -385,7 +387,7 @@ void events_stop(hf_connection *connection) {
         return;
     feed->stopped = true;
     if (connection->job == &feed->job) {
-        if (connection->closed) { /* the job's end frees it */
+        if (connection->closed) {                                      /* the job's end frees it */
             tally_take_relaxed(&connection->worker->server->feeds, 1); /* relaxed: a gauge */
             connection->feed = NULL;
         }
@@ -420,8 +422,9 @@ static bool read_position(hf_connection *connection, hf_text from, hf_question *
 
 static const char *read_option(hf_text word, hf_text value, hf_question *asked) {
     if (text_is(word, "COUNT"))
-        return number_read(value, COUNT_LEAST, COUNT_MOST, &asked->count) ? NULL
-                                                                          : "COUNT: expected a whole number from 1 to 100000";
+        return number_read(value, COUNT_LEAST, COUNT_MOST, &asked->count)
+                   ? NULL
+                   : "COUNT: expected a whole number from 1 to 100000";
     if (text_is(word, "BLOCK"))
         return number_read(value, 0, 86400000, &asked->block_ms)
                    ? NULL
@@ -488,7 +491,8 @@ static command_result begin(hf_connection *connection, const hf_question *asked)
         events_stop(connection);
         if (tally_add_relaxed(&server->feeds, 1) > server->settings->max_feeds) { /* relaxed: a gauge */
             tally_take_relaxed(&server->feeds, 1);
-            return connection_refuse(connection, GATEWAY_LIMIT, "max-feeds: %" PRIu64 " are open", server->settings->max_feeds);
+            return connection_refuse(connection, GATEWAY_LIMIT, "max-feeds: %" PRIu64 " are open",
+                                     server->settings->max_feeds);
         }
         connection->feed = make_feed(connection, asked);
         if (!connection->feed) {

@@ -2,10 +2,10 @@
  *
  * Guarantees
  *   A  Durable facts only: events come from the log's durable records, never from memory.
- *   B  Gap-free and resumable: each event stands at EPOCH-INDEX, its record's place in the log, which is the same in every
- *      reading. Whoever asks on from `next` misses nothing and sees nothing twice.
- *   C  Bounded: a slice of the log is read at a time, into SLICE_BYTES or a little more; a feed whose reader is slow waits.
- *   D  No I/O thread reads the log: slices are read by jobs (job.h).
+ *   B  Gap-free and resumable: each event stands at EPOCH-INDEX, its record's place in the log, which is the same in
+ * every reading. Whoever asks on from `next` misses nothing and sees nothing twice. C  Bounded: a slice of the log is
+ * read at a time, into SLICE_BYTES or a little more; a feed whose reader is slow waits. D  No I/O thread reads the log:
+ * slices are read by jobs (job.h).
  *
  *     hf_log_next -> filter -> encode (job's thread) -> slice -> output (connection's thread)
  *                                                        |  empty: wait until the durable epoch moves
@@ -15,8 +15,8 @@
 
 #include "connection.h"
 
-/* The durable epoch moved, or enough was sent: a feed that can go on does. `in_any_case`: also where the reader saw nothing
- * new when it was last asked at this durable epoch. */
+/* The durable epoch moved, or enough was sent: a feed that can go on does. `in_any_case`: also where the reader saw
+ * nothing new when it was last asked at this durable epoch. */
 void events_go_on(hf_connection *connection, bool in_any_case);
 /* A blocking read's time is over. */
 void events_time_out(hf_connection *connection);

@@ -43,8 +43,8 @@ static bool set_name(hf_connection *connection, hf_text name) {
             return false;
     if (name.length > CONNECTION_NAME)
         return false;
-    registry_set_text(&connection->worker->server->registry, connection->card.name, sizeof connection->card.name, name.bytes,
-                      name.length);
+    registry_set_text(&connection->worker->server->registry, connection->card.name, sizeof connection->card.name,
+                      name.bytes, name.length);
     return true;
 }
 
@@ -69,7 +69,8 @@ static void reply_hello(hf_connection *connection) {
     reply_array(writer, 0);
 }
 
-/* All options are read before any is carried out, so that a refused HELLO changes nothing but the login it contained. */
+/* All options are read before any is carried out, so that a refused HELLO changes nothing but the login it contained.
+ */
 command_result hello_command(hf_connection *connection, const command_request *request) {
     uint64_t protocol = (uint64_t)connection->writer.protocol;
     hf_text user = {0}, password = {0}, name = {0};
@@ -94,10 +95,11 @@ command_result hello_command(hf_connection *connection, const command_request *r
     if (has_login && !log_in(connection, user, password))
         return refuse_login(connection);
     if (!connection->user)
-        return connection_refuse(connection, GATEWAY_NOAUTH,
-                                 "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> "
-                                 "AUTH <user> <pass> option can be used to authenticate the client and select the RESP "
-                                 "protocol version at the same time");
+        return connection_refuse(
+            connection, GATEWAY_NOAUTH,
+            "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> "
+            "AUTH <user> <pass> option can be used to authenticate the client and select the RESP "
+            "protocol version at the same time");
     if (has_name && !set_name(connection, name))
         return connection_refuse(connection, GATEWAY_GENERAL,
                                  "Client names cannot contain spaces, newlines or special characters.");

@@ -51,7 +51,8 @@ static void end_kill(hf_job *job, hf_connection *connection) {
     if (connection) {
         connection_reply_begin(connection);
         if (work->error)
-            connection_refuse(connection, GATEWAY_ENGINE, "the kill switch is %s, but a restart would not find it so: %s",
+            connection_refuse(connection, GATEWAY_ENGINE,
+                              "the kill switch is %s, but a restart would not find it so: %s",
                               flag_is_set_acquire(&server->killed) ? "on" : "off", strerror(work->error));
         else
             tell(connection, work->on);

@@ -47,10 +47,11 @@ static void on_written(uv_write_t *write, int status) {
     close_exchange(write->data);
 }
 
-static void answer(hf_exchange *exchange, const char *status, const char *type, const char *body, size_t length, bool no_body) {
+static void answer(hf_exchange *exchange, const char *status, const char *type, const char *body, size_t length,
+                   bool no_body) {
     int size = asprintf(&exchange->answer,
-                        "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%.*s", status,
-                        type, length, no_body ? 0 : (int)length, body);
+                        "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%.*s",
+                        status, type, length, no_body ? 0 : (int)length, body);
     if (size < 0) {
         exchange->answer = NULL;
         close_exchange(exchange);

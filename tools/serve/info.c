@@ -34,7 +34,8 @@ static void write_server(FILE *out, const hf_report *report) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    fprintf(out, "redis_version:7.0.0\r\nredis_mode:standalone\r\nholdfast_version:%s\r\nprocess_id:%d\r\nrun_id:%s\r\n",
+    fprintf(out,
+            "redis_version:7.0.0\r\nredis_mode:standalone\r\nholdfast_version:%s\r\nprocess_id:%d\r\nrun_id:%s\r\n",
             hf_version(), getpid(), report->server->run_id);
     fprintf(out, "uptime_in_seconds:%" PRIu64 "\r\nserver_time_ms:%" PRIu64 "\r\nio_threads:%u\r\n",
             (now_ms - report->server->started_ms) / 1000, now_ms, report->server->worker_count);
@@ -51,7 +52,8 @@ static void write_clients(FILE *out, const hf_report *report) {
 }
 
 static void write_memory(FILE *out, const hf_report *report) {
-    fprintf(out, "used_memory:%" PRIu64 "\r\nused_memory_rss:%" PRIu64 "\r\n", report->stats.memory_bytes, resident_bytes());
+    fprintf(out, "used_memory:%" PRIu64 "\r\nused_memory_rss:%" PRIu64 "\r\n", report->stats.memory_bytes,
+            resident_bytes());
 }
 
 static void write_persistence(FILE *out, const hf_report *report) {
@@ -61,8 +63,9 @@ static void write_persistence(FILE *out, const hf_report *report) {
 
 static void write_stats(FILE *out, const hf_report *report) {
     const worker_counters *counters = &report->counters;
-    fprintf(out, "total_connections_received:%" PRIu64 "\r\nrejected_connections:%" PRIu64
-                 "\r\ntotal_commands_processed:%" PRIu64 "\r\n",
+    fprintf(out,
+            "total_connections_received:%" PRIu64 "\r\nrejected_connections:%" PRIu64
+            "\r\ntotal_commands_processed:%" PRIu64 "\r\n",
             counter_read_relaxed(&report->server->accepted), counter_read_relaxed(&report->server->refused_connections),
             counters->requests);
     fprintf(out, "total_net_input_bytes:%" PRIu64 "\r\ntotal_net_output_bytes:%" PRIu64 "\r\n", counters->bytes_in,
@@ -117,9 +120,10 @@ static const struct section {
     const char *name;
     void (*write)(FILE *out, const hf_report *report);
 } sections[] = {
-    {"Server", write_server}, {"Clients", write_clients}, {"Memory", write_memory},   {"Persistence", write_persistence},
-    {"Stats", write_stats},   {"Engine", write_engine},   {"Gateway", write_gateway}, {"Latency", write_latency},
-    {"Replication", write_replication}, {"Keyspace", write_keyspace},
+    {"Server", write_server},           {"Clients", write_clients}, {"Memory", write_memory},
+    {"Persistence", write_persistence}, {"Stats", write_stats},     {"Engine", write_engine},
+    {"Gateway", write_gateway},         {"Latency", write_latency}, {"Replication", write_replication},
+    {"Keyspace", write_keyspace},
 };
 
 static bool is_wanted(const command_request *request, const char *name) {
@@ -160,7 +164,8 @@ command_result info_command(hf_connection *connection, const command_request *re
 /* ---- CONFIG GET -------------------------------------------------------------------------------------------------- */
 
 /* What clients of Redis ask for: there is no snapshot schedule, and the log is always written. */
-static const char *const redis_settings[][2] = {{"save", ""}, {"appendonly", "yes"}, {"maxmemory", "0"}, {"databases", "1"}};
+static const char *const redis_settings[][2] = {
+    {"save", ""}, {"appendonly", "yes"}, {"maxmemory", "0"}, {"databases", "1"}};
 enum { REDIS_SETTINGS = sizeof redis_settings / sizeof redis_settings[0] };
 
 static bool next_setting(const hf_connection *connection, unsigned index, const char **name, char value[1024]) {

@@ -14,7 +14,8 @@ typedef struct hf_job {
 
 /* `run` in another thread, then `end` in the connection's; `connection` is NULL there if it was closed meanwhile. `end`
  * frees the job. The connection is paused from now until then (PAUSE_JOB), unless `pauses` is false. */
-void job_start(hf_connection *connection, hf_job *job, void (*run)(struct hf_job *), void (*end)(struct hf_job *, struct hf_connection *));
+void job_start(hf_connection *connection, hf_job *job, void (*run)(struct hf_job *),
+               void (*end)(struct hf_job *, struct hf_connection *));
 void job_start_beside(hf_connection *connection, hf_job *job, void (*run)(struct hf_job *),
                       void (*end)(struct hf_job *, struct hf_connection *));
 

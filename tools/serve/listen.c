@@ -56,7 +56,8 @@ bool listen_parse(listen_address *address, const char *text, char *why, size_t r
         memcpy(host, begin, length);
     if (fits && (bracketed || !strchr(host, ':')) && set_host(address, host, (unsigned)port))
         return true;
-    snprintf(why, room, "'%.100s' found, expected HOST:PORT, as 127.0.0.1:7400, [::1]:7400, localhost:7400 or *:7400", text);
+    snprintf(why, room, "'%.100s' found, expected HOST:PORT, as 127.0.0.1:7400, [::1]:7400, localhost:7400 or *:7400",
+             text);
     return false;
 }
 

@@ -14,7 +14,8 @@ typedef struct listen_address {
     bool is_loopback; /* a Unix socket is, too */
 } listen_address;
 
-/* "HOST:PORT": an IPv4 address, an IPv6 one in brackets, localhost, or * for every address; port 0: any that is free. */
+/* "HOST:PORT": an IPv4 address, an IPv6 one in brackets, localhost, or * for every address; port 0: any that is free.
+ */
 bool listen_parse(listen_address *address, const char *text, char *why, size_t room);
 /* Bound, not yet listening. -1: `why`. */
 int listen_bind(const listen_address *address, char *why, size_t room);

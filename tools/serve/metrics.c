@@ -87,15 +87,18 @@ static void write_connections(FILE *out, const hf_server *server) {
     one(out, "holdfast_gateway_before_login_limit", "gauge", "max-before-login", server->settings->max_before_login);
     one(out, "holdfast_gateway_named_sessions", "gauge", "named sessions open",
         counter_read_relaxed(&server->named_sessions));
-    one(out, "holdfast_gateway_named_sessions_limit", "gauge", "max-named-sessions", server->settings->max_named_sessions);
+    one(out, "holdfast_gateway_named_sessions_limit", "gauge", "max-named-sessions",
+        server->settings->max_named_sessions);
     one(out, "holdfast_gateway_feeds", "gauge", "event feeds open", counter_read_relaxed(&server->feeds));
     one(out, "holdfast_gateway_feeds_limit", "gauge", "max-feeds", server->settings->max_feeds);
-    one(out, "holdfast_gateway_accepted_total", "counter", "connections accepted", counter_read_relaxed(&server->accepted));
+    one(out, "holdfast_gateway_accepted_total", "counter", "connections accepted",
+        counter_read_relaxed(&server->accepted));
     one(out, "holdfast_gateway_refused_connections_total", "counter", "connections refused, for a limit",
         counter_read_relaxed(&server->refused_connections));
     one(out, "holdfast_gateway_kill", "gauge", "1: the kill switch is on", flag_is_set_acquire(&server->killed));
     one(out, "holdfast_gateway_poisoned", "gauge", "1: the log failed", hf_health(server->engine) != HF_SUCCESS);
-    one(out, "holdfast_gateway_log_lines_lost_total", "counter", "log lines that did not fit their queue", journal_lost());
+    one(out, "holdfast_gateway_log_lines_lost_total", "counter", "log lines that did not fit their queue",
+        journal_lost());
 }
 
 static void write_counters(FILE *out, const worker_counters *counters) {
@@ -112,8 +115,8 @@ static void write_counters(FILE *out, const worker_counters *counters) {
                 counters->outcomes[outcome]);
     head(out, "holdfast_gateway_errors_total", "counter", "errors answered, by prefix");
     for (unsigned i = 0; i < GATEWAY_ERRORS; i++)
-        fprintf(out, "holdfast_gateway_errors_total{prefix=\"%s\"} %" PRIu64 "\n", gateway_error_prefix((gateway_error)i),
-                counters->errors[i]);
+        fprintf(out, "holdfast_gateway_errors_total{prefix=\"%s\"} %" PRIu64 "\n",
+                gateway_error_prefix((gateway_error)i), counters->errors[i]);
     head(out, "holdfast_gateway_connections_ended_total", "counter", "connections ended, by reason");
     for (unsigned i = 0; i < CONNECTION_ENDS; i++)
         fprintf(out, "holdfast_gateway_connections_ended_total{reason=\"%s\"} %" PRIu64 "\n",

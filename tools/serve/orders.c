@@ -23,7 +23,8 @@ typedef struct hf_order {
 static bool begin(hf_connection *connection, size_t lines, hf_order *order, command_result *result) {
     hf_batch *batch = &connection->worker->batch;
     if (lines > HF_MAX_LINES) {
-        *result = connection_refuse(connection, GATEWAY_LIMIT, "lines: %zu found, expected at most %u", lines, HF_MAX_LINES);
+        *result =
+            connection_refuse(connection, GATEWAY_LIMIT, "lines: %zu found, expected at most %u", lines, HF_MAX_LINES);
         return false;
     }
     if (!batch_has_room(batch, lines) && !batch_submit(connection)) {
@@ -57,27 +58,30 @@ static command_result add(hf_connection *connection, hf_order *order) {
     return COMMAND_DONE;
 }
 
-static bool read_id(hf_connection *connection, const command_request *request, hf_order *order, command_result *result) {
+static bool read_id(hf_connection *connection, const command_request *request, hf_order *order,
+                    command_result *result) {
     hf_text id = argument_of(request, 1);
     if (id_read(id, &order->op.id))
         return true;
-    *result = connection_refuse(connection, GATEWAY_ARGUMENT, "id: %u bytes found, expected 1 to %d", id.length, ID_BYTES);
+    *result =
+        connection_refuse(connection, GATEWAY_ARGUMENT, "id: %u bytes found, expected 1 to %d", id.length, ID_BYTES);
     return false;
 }
 
 /* The SKU at argument `at` and the quantity behind it. */
-static bool read_line(hf_connection *connection, const command_request *request, uint32_t at, int64_t least, hf_order *order,
-                      command_result *result) {
+static bool read_line(hf_connection *connection, const command_request *request, uint32_t at, int64_t least,
+                      hf_order *order, command_result *result) {
     hf_text sku = argument_of(request, at), quantity = argument_of(request, at + 1);
     hf_line *line = &order->lines[order->op.line_count++];
     *line = (hf_line){.name = sku.bytes, .name_length = sku.length};
     if (sku.length == 0 || sku.length > HF_MAX_SKU_NAME) {
-        *result = connection_refuse(connection, GATEWAY_ARGUMENT, "sku (argument %u): %u bytes found, expected 1 to %u", at,
-                                    sku.length, HF_MAX_SKU_NAME);
+        *result = connection_refuse(connection, GATEWAY_ARGUMENT, "sku (argument %u): %u bytes found, expected 1 to %u",
+                                    at, sku.length, HF_MAX_SKU_NAME);
         return false;
     }
     if (!access_may_see(connection->user, sku.bytes, sku.length)) {
-        *result = connection_refuse(connection, GATEWAY_NOPERM, "sku (argument %u): not one of this user's prefixes", at);
+        *result =
+            connection_refuse(connection, GATEWAY_NOPERM, "sku (argument %u): not one of this user's prefixes", at);
         return false;
     }
     if (!number_read_signed(quantity, least, HF_MAX_QUANTITY, &line->quantity) || (least < 0 && line->quantity == 0)) {
@@ -89,7 +93,8 @@ static bool read_line(hf_connection *connection, const command_request *request,
     return true;
 }
 
-static bool read_ttl(hf_connection *connection, const command_request *request, hf_order *order, command_result *result) {
+static bool read_ttl(hf_connection *connection, const command_request *request, hf_order *order,
+                     command_result *result) {
     if (number_read(argument_of(request, 2), 1, HF_MAX_TTL_MS, &order->op.ttl_ms))
         return true;
     *result = connection_refuse(connection, GATEWAY_ARGUMENT, "ttl_ms: expected a whole number from 1 to %" PRIu64,
@@ -132,7 +137,8 @@ command_result order_count(hf_connection *connection, const command_request *req
 static bool read_lines(hf_connection *connection, const command_request *request, uint32_t from, hf_order *order,
                        command_result *result) {
     if (request->count <= from || (request->count - from) % 2 != 0) {
-        *result = connection_refuse(connection, GATEWAY_ARGUMENT, "lines: expected a quantity for each SKU, and at least one");
+        *result = connection_refuse(connection, GATEWAY_ARGUMENT,
+                                    "lines: expected a quantity for each SKU, and at least one");
         return false;
     }
     for (uint32_t at = from; at < request->count; at += 2)
@@ -169,8 +175,8 @@ command_result order_reserve(hf_connection *connection, const command_request *r
     if (text_is(argument_of(request, 3), "USER")) {
         hf_text user = argument_of(request, 4);
         if (user.length > USER_BYTES)
-            return connection_refuse(connection, GATEWAY_ARGUMENT, "user: %u bytes found, expected at most %d", user.length,
-                                     USER_BYTES);
+            return connection_refuse(connection, GATEWAY_ARGUMENT, "user: %u bytes found, expected at most %d",
+                                     user.length, USER_BYTES);
         order.op.user = user_number(user);
         from = 5;
     }
@@ -178,7 +184,8 @@ command_result order_reserve(hf_connection *connection, const command_request *r
         !read_lines(connection, request, from, &order, &result))
         return result;
     if (connection->cancels && !cancel_set_has_room(connection))
-        return connection_refuse(connection, GATEWAY_LIMIT, "max-cancel-ids: this connection has %" PRIu64
+        return connection_refuse(connection, GATEWAY_LIMIT,
+                                 "max-cancel-ids: this connection has %" PRIu64
                                  " live reservations to be cancelled when it ends, no more are kept",
                                  connection->worker->server->settings->max_cancel_ids);
     return add(connection, &order);
@@ -188,8 +195,8 @@ command_result order_reserve(hf_connection *connection, const command_request *r
 
 enum { SEEN_LINES = 16 };
 
-/* Guarantee C, for a user with prefixes: every line of the reservation is within them. An id that is not there is refused
- * too, so that none can come to be between this look and the operation. */
+/* Guarantee C, for a user with prefixes: every line of the reservation is within them. An id that is not there is
+ * refused too, so that none can come to be between this look and the operation. */
 static bool may_change(hf_connection *connection, hf_id id, command_result *result) {
     hf_session *session = connection_session(connection);
     hf_reservation_line few[SEEN_LINES], *lines = few, *many = NULL;

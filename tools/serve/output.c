@@ -95,7 +95,8 @@ bool output_mark_replies(hf_output *out, uint64_t ticket, uint64_t durable, uint
     return false;
 }
 
-void output_release(hf_output *out, uint64_t durable, void (*note)(void *context, const output_mark *mark), void *context) {
+void output_release(hf_output *out, uint64_t durable, void (*note)(void *context, const output_mark *mark),
+                    void *context) {
     while (out->mark_count && out->marks[out->first_mark].ticket <= durable) {
         const output_mark *mark = &out->marks[out->first_mark];
         out->released = mark->end;

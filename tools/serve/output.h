@@ -3,8 +3,8 @@
  * Guarantees
  *   A  Replies leave in the order they were written, and none before the epoch it was marked with is durable.
  *   B  Bounded: beyond `limit` bytes nothing is added, and `overflowed` says so; the connection has to be closed then.
- *   C  Nothing is allocated for a reply: the bytes lie in one buffer that grows by doubling and is given back when idle.
- *   D  What was held back can be replaced by errors, one for each reply, should the log fail (output_refuse_held).
+ *   C  Nothing is allocated for a reply: the bytes lie in one buffer that grows by doubling and is given back when
+ * idle. D  What was held back can be replaced by errors, one for each reply, should the log fail (output_refuse_held).
  *
  *      begin          released                            end
  *     |##############|------- mark -------|---- mark ----|        positions count from the connection's first byte
@@ -46,7 +46,8 @@ static inline size_t output_sendable(const hf_output *out) { return (size_t)(out
 static inline size_t output_size(const hf_output *out) { return (size_t)(out->end - out->begin); }
 static inline const uint8_t *output_bytes(const hf_output *out) { return out->bytes + out->offset; }
 
-/* Room for `length` bytes, 1 or more, behind the end, or NULL (guarantee B). output_add makes them part of the output. */
+/* Room for `length` bytes, 1 or more, behind the end, or NULL (guarantee B). output_add makes them part of the output.
+ */
 uint8_t *output_room(hf_output *out, size_t length);
 static inline void output_add(hf_output *out, size_t length) { out->end += length; }
 /* Takes back what was added behind position `end`, which no mark covers yet. */
@@ -57,7 +58,8 @@ void output_sent(hf_output *out, size_t length);
  * released already, since nothing held it. */
 bool output_mark_replies(hf_output *out, uint64_t ticket, uint64_t durable, uint64_t since_ns, uint32_t replies);
 /* Releases what `durable` lets go. Each mark that goes is given to `note`. */
-void output_release(hf_output *out, uint64_t durable, void (*note)(void *context, const output_mark *mark), void *context);
+void output_release(hf_output *out, uint64_t durable, void (*note)(void *context, const output_mark *mark),
+                    void *context);
 /* Takes back everything that is held, and returns how many replies it was. */
 uint32_t output_refuse_held(hf_output *out);
 

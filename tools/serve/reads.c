@@ -46,10 +46,12 @@ command_result read_stock(hf_connection *connection, const command_request *requ
     for (uint32_t i = 1; i < request->count; i++) {
         hf_text sku = argument_of(request, i);
         if (sku.length == 0 || sku.length > HF_MAX_SKU_NAME)
-            return connection_refuse(connection, GATEWAY_ARGUMENT, "sku (argument %u): %u bytes found, expected 1 to %u", i,
-                                     sku.length, HF_MAX_SKU_NAME);
+            return connection_refuse(connection, GATEWAY_ARGUMENT,
+                                     "sku (argument %u): %u bytes found, expected 1 to %u", i, sku.length,
+                                     HF_MAX_SKU_NAME);
         if (!access_may_see(connection->user, sku.bytes, sku.length))
-            return connection_refuse(connection, GATEWAY_NOPERM, "sku (argument %u): not one of this user's prefixes", i);
+            return connection_refuse(connection, GATEWAY_NOPERM, "sku (argument %u): not one of this user's prefixes",
+                                     i);
     }
     reply_array(&connection->writer, request->count - 1);
     for (uint32_t i = 1; i < request->count; i++) {
@@ -116,7 +118,8 @@ command_result read_reservation(hf_connection *connection, const command_request
     hf_text text = argument_of(request, 1);
     hf_id id;
     if (!id_read(text, &id))
-        return connection_refuse(connection, GATEWAY_ARGUMENT, "id: %u bytes found, expected 1 to %d", text.length, ID_BYTES);
+        return connection_refuse(connection, GATEWAY_ARGUMENT, "id: %u bytes found, expected 1 to %d", text.length,
+                                 ID_BYTES);
     hf_reservation reservation;
     hf_reservation_line *lines = malloc(HF_MAX_LINES * sizeof *lines);
     int error = lines ? HF_EAGAIN : HF_ENOMEM;

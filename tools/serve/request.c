@@ -60,12 +60,11 @@ static bool add_argument(request_parser *parser, uint32_t offset, uint32_t lengt
     return true;
 }
 
-/* ---- inline commands, by the quoting rules of Redis ---------------------------------------------------------------- */
+/* ---- inline commands, by the quoting rules of Redis ----------------------------------------------------------------
+ */
 
 static bool is_blank(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r') || byte == 0; }
-static bool ends_word(uint8_t byte) {
-    return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r' || byte == 0;
-}
+static bool ends_word(uint8_t byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r' || byte == 0; }
 
 static int hex_digit(uint8_t byte) {
     if (byte >= '0' && byte <= '9')
@@ -146,7 +145,8 @@ static request_result split_inline(request_parser *parser, const request_limits 
     }
 }
 
-static request_result parse_inline(request_parser *parser, const request_limits *limits, uint8_t *bytes, size_t length) {
+static request_result parse_inline(request_parser *parser, const request_limits *limits, uint8_t *bytes,
+                                   size_t length) {
     size_t room = length < limits->inline_bytes ? length : limits->inline_bytes;
     size_t from = parser->scanned < room ? parser->scanned : room;
     uint8_t *end = room > from ? memchr(bytes + from, '\n', room - from) : NULL;
@@ -164,10 +164,11 @@ static request_result parse_inline(request_parser *parser, const request_limits 
     return split_inline(parser, limits, bytes, line);
 }
 
-/* ---- arrays of bulk strings ---------------------------------------------------------------------------------------- */
+/* ---- arrays of bulk strings ----------------------------------------------------------------------------------------
+ */
 
-/* A number and its line end at bytes[parser->scanned + 1...], behind '*' or '$'. READY: *number, and scanned is behind the
- * line; MORE; or BAD: it is none. A number below 0 is given as -1. */
+/* A number and its line end at bytes[parser->scanned + 1...], behind '*' or '$'. READY: *number, and scanned is behind
+ * the line; MORE; or BAD: it is none. A number below 0 is given as -1. */
 static request_result read_number(request_parser *parser, const uint8_t *bytes, size_t length, int64_t *number) {
     const uint8_t *at = bytes + parser->scanned + 1, *end = bytes + length;
     bool negative = at < end && *at == '-';
@@ -253,8 +254,8 @@ static request_result parse_array(request_parser *parser, const request_limits *
             return result;
     }
     while (result == REQUEST_READY && (parser->count < parser->expected || parser->in_argument))
-        result = parser->in_argument ? read_argument(parser, bytes, length)
-                                     : read_length(parser, limits, bytes, length);
+        result =
+            parser->in_argument ? read_argument(parser, bytes, length) : read_length(parser, limits, bytes, length);
     return result;
 }
 
@@ -264,8 +265,8 @@ request_result request_parse(request_parser *parser, const request_limits *limit
         parser->awaited = 1;
         return REQUEST_MORE;
     }
-    request_result result = bytes[0] == '*' ? parse_array(parser, limits, bytes, length)
-                                            : parse_inline(parser, limits, bytes, length);
+    request_result result =
+        bytes[0] == '*' ? parse_array(parser, limits, bytes, length) : parse_inline(parser, limits, bytes, length);
     if (result == REQUEST_MORE && length >= limits->request_bytes)
         return bad(parser, REQUEST_ERROR_REQUEST_TOO_LONG);
     return result;

@@ -3,11 +3,10 @@
  * Guarantees
  *   A  Zero copy: an argument is an offset and a length into the caller's bytes. (Only an inline command with quotes is
  *      rewritten, where it lies.)
- *   B  Incremental: however the bytes are cut, the requests are the same; no byte is looked at twice but for at most one
- *      unfinished line.
- *   C  Bounded: nothing is believed before it is compared with a limit; each limit has its own error, and an error is
- *      found as soon as the bytes that make it one are there. Memory: 8 bytes for each announced argument that has come.
- *   D  It never reads beyond `length`.
+ *   B  Incremental: however the bytes are cut, the requests are the same; no byte is looked at twice but for at most
+ * one unfinished line. C  Bounded: nothing is believed before it is compared with a limit; each limit has its own
+ * error, and an error is found as soon as the bytes that make it one are there. Memory: 8 bytes for each announced
+ * argument that has come. D  It never reads beyond `length`.
  *
  *     *3\r\n $8\r\n HF.STOCK\r\n $5\r\n apple\r\n ...          apple 5 "with spaces"\r\n
  *     |      |      |                                          an inline command: any first byte but '*'
@@ -71,10 +70,10 @@ typedef struct request_parser {
 void request_init(request_parser *parser);
 void request_free(request_parser *parser);
 
-/* `bytes` begins with the request's first byte: the same ones as in the call before, perhaps elsewhere, and more of them.
- * READY: arguments[0..count) and scanned; count is 0 for an empty request, which is not answered.
- * MORE:  the request goes on behind `length`; call again with more of it (awaited says how much there will be at least).
- * BAD:   error says why. The connection cannot go on: nobody knows where the next request begins. */
+/* `bytes` begins with the request's first byte: the same ones as in the call before, perhaps elsewhere, and more of
+ * them. READY: arguments[0..count) and scanned; count is 0 for an empty request, which is not answered. MORE:  the
+ * request goes on behind `length`; call again with more of it (awaited says how much there will be at least). BAD:
+ * error says why. The connection cannot go on: nobody knows where the next request begins. */
 request_result request_parse(request_parser *parser, const request_limits *limits, uint8_t *bytes, size_t length);
 
 /* Forgets the request: the next call of request_parse begins a new one, or the same one anew. */

@@ -4,8 +4,8 @@
  * Guarantees
  *   A  Nothing is served before everything that can be wrong with the settings was found, and the engine is open.
  *   B  Without a password, without TLS, only loopback addresses and Unix sockets are listened at.
- *   C  SIGTERM and SIGINT: no new connections; what was carried out is answered once it is durable, within drain_ms; then
- *      the engine is closed, which makes everything durable. A second signal cuts the wait short.
+ *   C  SIGTERM and SIGINT: no new connections; what was carried out is answered once it is durable, within drain_ms;
+ * then the engine is closed, which makes everything durable. A second signal cuts the wait short.
  */
 #include "../tool.h"
 #include "http.h"
@@ -29,19 +29,21 @@
 
 enum { TICK_MS = 100, ACCEPTS_A_TURN = 64, SPARE_FILES = 128 };
 
-static const char help[] = "usage: holdfast serve --dir D [--config FILE] [--NAME VALUE ...]\n"
-                           "       holdfast serve --make-hash < PASSWORD\n"
-                           "\n"
-                           "Serves directory D to clients that speak RESP2 or RESP3: redis-cli, and the Redis client of any\n"
-                           "language. docs/GATEWAY.md has every command, reply and error.\n"
-                           "\n"
-                           "A config file has one setting on a line, its name without dashes before it, then its value; lines\n"
-                           "that begin with # are skipped. Flags go before the file. Users stand in the file alone:\n"
-                           "  user NAME [hash sha256:...] classes read,write,admin [prefix SKU-PREFIX]... [throttle N]\n"
-                           "--make-hash prints the hash of a password that it reads.\n";
+static const char help[] =
+    "usage: holdfast serve --dir D [--config FILE] [--NAME VALUE ...]\n"
+    "       holdfast serve --make-hash < PASSWORD\n"
+    "\n"
+    "Serves directory D to clients that speak RESP2 or RESP3: redis-cli, and the Redis client of any\n"
+    "language. docs/GATEWAY.md has every command, reply and error.\n"
+    "\n"
+    "A config file has one setting on a line, its name without dashes before it, then its value; lines\n"
+    "that begin with # are skipped. Flags go before the file. Users stand in the file alone:\n"
+    "  user NAME [hash sha256:...] classes read,write,admin [prefix SKU-PREFIX]... [throttle N]\n"
+    "--make-hash prints the hash of a password that it reads.\n";
 
-static const char help_end[] = "\nexit status: 0 stopped in order; 1 D is damaged or not as expected; 2 wrong usage or settings; 3 "
-                               "system trouble\n";
+static const char help_end[] =
+    "\nexit status: 0 stopped in order; 1 D is damaged or not as expected; 2 wrong usage or settings; 3 "
+    "system trouble\n";
 
 typedef struct hf_listener {
     uv_poll_t poll;
@@ -85,7 +87,8 @@ static int read_password(hf_settings *settings) {
         exit_code = hf_tell(HF_EXIT_USAGE, "password-file: %s: expected a first line of 1 to %d bytes",
                             settings->password_file, ACCESS_PASSWORD);
     else if (found.st_mode & S_IRWXO)
-        exit_code = hf_tell(HF_EXIT_USAGE, "password-file: %s: others may use it: chmod o= it", settings->password_file);
+        exit_code =
+            hf_tell(HF_EXIT_USAGE, "password-file: %s: others may use it: chmod o= it", settings->password_file);
     else if (access_find(&settings->users, "default", 7))
         exit_code = hf_tell(HF_EXIT_USAGE, "password-file: there is a user line for default too: expected one of them");
     else if (!access_add_default(&settings->users, line, length))
@@ -132,8 +135,9 @@ static int check_settings(hf_settings *settings) {
 static int check_exposure(const char *name, const char *text, const listen_address *address, bool tls, bool has_users) {
     if (address->is_loopback || tls || has_users)
         return HF_EXIT_FINE;
-    return hf_tell(HF_EXIT_USAGE, "%s: %s: others can reach it: expected a loopback address, or a password (password-file, "
-                                  "user lines), or TLS (tls-listen)",
+    return hf_tell(HF_EXIT_USAGE,
+                   "%s: %s: others can reach it: expected a loopback address, or a password (password-file, "
+                   "user lines), or TLS (tls-listen)",
                    name, text);
 }
 
@@ -166,8 +170,9 @@ static int bind_metrics(const hf_settings *settings) {
     if (!listen_parse(&address, settings->metrics_listen, why, sizeof why))
         return hf_tell(HF_EXIT_USAGE, "metrics-listen: %s", why);
     if (!address.is_loopback && !settings->metrics_anywhere)
-        return hf_tell(HF_EXIT_USAGE, "metrics-listen: %s: others can reach it: expected a loopback address, or "
-                                      "metrics-anywhere yes",
+        return hf_tell(HF_EXIT_USAGE,
+                       "metrics-listen: %s: others can reach it: expected a loopback address, or "
+                       "metrics-anywhere yes",
                        settings->metrics_listen);
     state.metrics_fd = listen_bind(&address, why, sizeof why);
     if (state.metrics_fd < 0)
@@ -198,13 +203,15 @@ static bool admit(int fd, bool tls) {
     const char *limit = NULL;
     if (counter_read_relaxed(&server->connections) >= settings->max_connections) /* relaxed: a gauge is close enough */
         limit = "-HFLIMIT max-connections: no more are taken\r\n";
-    else if ((!server->default_user || tls) && counter_read_relaxed(&server->before_login) >= settings->max_before_login)
+    else if ((!server->default_user || tls) &&
+             counter_read_relaxed(&server->before_login) >= settings->max_before_login)
         limit = "-HFLIMIT max-before-login: no more are taken\r\n";
     if (!limit)
         return true;
     if (tally_add_relaxed(&server->refused_connections, 1) % 1000 == 1)
-        journal(JOURNAL_WARNING, "connection_refused", "limit", strstr(limit, "before") ? "max-before-login" : "max-connections",
-                "refused_so_far", journal_number(counter_read_relaxed(&server->refused_connections)), NULL);
+        journal(JOURNAL_WARNING, "connection_refused", "limit",
+                strstr(limit, "before") ? "max-before-login" : "max-connections", "refused_so_far",
+                journal_number(counter_read_relaxed(&server->refused_connections)), NULL);
     if (!tls)
         (void)!send(fd, limit, strlen(limit), MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
@@ -324,7 +331,6 @@ static void on_signal(uv_signal_t *signal, int number) {
         notify("STOPPING=1");
         stop_listening();
     }
-    flag_set_release(&state.server.stopping, true);
     for (uint32_t i = 0; i < state.server.worker_count; i++)
         worker_post(&state.server.workers[i], (worker_message){.type = MESSAGE_DRAIN, .id = drain_ms});
 }
@@ -371,8 +377,8 @@ static int open_engine(const hf_settings *settings, hf_server *server) {
     hf_stats stats;
     hf_stats_read(server->engine, &stats);
     journal(JOURNAL_INFO, "opened", "dir", settings->dir, "durable", journal_number(stats.durable), "skus",
-            journal_number(stats.skus), "live", journal_number(stats.live), "replay_ms", journal_number(stats.replay_ms),
-            "cut_bytes", journal_number(stats.cut_bytes), NULL);
+            journal_number(stats.skus), "live", journal_number(stats.live), "replay_ms",
+            journal_number(stats.replay_ms), "cut_bytes", journal_number(stats.cut_bytes), NULL);
     return HF_EXIT_FINE;
 }
 
@@ -385,7 +391,8 @@ static void raise_file_limit(const hf_settings *settings) {
     limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= wanted ? wanted : limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_cur < wanted)
-        journal(JOURNAL_WARNING, "few_files", "files", journal_number(limit.rlim_cur), "wanted", journal_number(wanted), NULL);
+        journal(JOURNAL_WARNING, "few_files", "files", journal_number(limit.rlim_cur), "wanted", journal_number(wanted),
+                NULL);
 }
 
 static int start_workers(const hf_settings *settings, hf_server *server) {
@@ -456,8 +463,8 @@ static int run(hf_settings *settings, hf_server *server) {
         exit_code = listen_all();
     if (exit_code == HF_EXIT_FINE) {
         journal_wake_with(wake_for_journal, NULL);
-        journal(JOURNAL_INFO, "ready", "threads", journal_number(server->worker_count), "kill", server->killed ? "on" : "off",
-                NULL);
+        journal(JOURNAL_INFO, "ready", "threads", journal_number(server->worker_count), "kill",
+                server->killed ? "on" : "off", NULL);
         notify("READY=1");
     } else {
         on_signal(NULL, SIGTERM);
@@ -497,7 +504,8 @@ static int make_hash(void) {
     char line[ACCESS_PASSWORD + 2], hash[ACCESS_HASH_TEXT + 1];
     size_t length = fgets(line, sizeof line, stdin) ? strcspn(line, "\r\n") : 0;
     if (length == 0 || !access_hash(line, length, hash))
-        return hf_tell(HF_EXIT_USAGE, "--make-hash: expected a password of 1 to %d bytes on standard input", ACCESS_PASSWORD);
+        return hf_tell(HF_EXIT_USAGE, "--make-hash: expected a password of 1 to %d bytes on standard input",
+                       ACCESS_PASSWORD);
     OPENSSL_cleanse(line, sizeof line);
     puts(hash);
     return hf_finish_output(HF_EXIT_FINE);

@@ -42,7 +42,7 @@ static void give_name_back(hf_server *server, named_session *named, uint64_t tic
     while (*at != named)
         at = &(*at)->next;
     *at = named->next;
-    tally_take_relaxed(&server->named_sessions, 1);   /* relaxed: a gauge */
+    tally_take_relaxed(&server->named_sessions, 1);            /* relaxed: a gauge */
     if (ticket > counter_read_relaxed(&server->closed_ticket)) /* relaxed: under the mutex */
         counter_set_relaxed(&server->closed_ticket, ticket);
     pthread_mutex_unlock(&server->names_mutex);
@@ -107,7 +107,8 @@ static command_result open_session(hf_connection *connection, named_session *mad
     }
     connection->named = made;
     connection->sequence = hf_session_position(made->session);
-    connection->reply_ticket = counter_read_relaxed(&server->closed_ticket); /* relaxed: the mutex of claim_name ordered it */
+    connection->reply_ticket =
+        counter_read_relaxed(&server->closed_ticket); /* relaxed: the mutex of claim_name ordered it */
     registry_set_text(&server->registry, connection->card.session, sizeof connection->card.session, made->name,
                       strlen(made->name));
     tell(connection);
@@ -129,8 +130,7 @@ command_result session_command(hf_connection *connection, const command_request 
     made->connection = connection->card.id;
     if (!make_name(connection, argument_of(request, 1), made->name)) {
         free(made);
-        return connection_refuse(connection, GATEWAY_ARGUMENT,
-                                 "session: expected 1 to %zu bytes, none of them zero",
+        return connection_refuse(connection, GATEWAY_ARGUMENT, "session: expected 1 to %zu bytes, none of them zero",
                                  HF_MAX_SESSION_NAME - 1 - strlen(connection->user->name));
     }
     session_leave(connection);
@@ -155,8 +155,9 @@ command_result sequence_command(hf_connection *connection, const command_request
     if (!number_read(argument_of(request, 1), 1, INT64_MAX, &number))
         return connection_refuse(connection, GATEWAY_ARGUMENT, "number: expected a whole number from 1");
     if (number <= connection->sequence)
-        return connection_refuse(connection, GATEWAY_SEQUENCE, "%" PRIu64 " found, expected more than %" PRIu64
-                                 ", the last one of this session", number, connection->sequence);
+        return connection_refuse(connection, GATEWAY_SEQUENCE,
+                                 "%" PRIu64 " found, expected more than %" PRIu64 ", the last one of this session",
+                                 number, connection->sequence);
     connection->sequence = number - 1;
     reply_simple(&connection->writer, "OK");
     return COMMAND_DONE;

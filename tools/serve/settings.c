@@ -5,8 +5,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,7 +62,8 @@ static const hf_setting *find(const char *name, size_t length) {
         if (setting->kind == KIND_HEADING || strlen(setting->name) != length)
             continue;
         size_t same = 0;
-        while (same < length && (name[same] == setting->name[same] || (name[same] == '-' && setting->name[same] == '_')))
+        while (same < length &&
+               (name[same] == setting->name[same] || (name[same] == '-' && setting->name[same] == '_')))
             same++;
         if (same == length)
             return setting;

@@ -1,10 +1,10 @@
 /* The settings of `holdfast serve`: one table gives flags, lines of the config file, --help and CONFIG GET.
  *
  * Guarantees
- *   A  A value is checked where it is read, and refused with where it stands (file and line, or flag), what was found and
- *      what was expected.
- *   B  Flags go before the file, whatever their order. A list (listen) given by flags replaces the file's.
- *   C  A password never stands in a flag, in CONFIG GET or in the log: only in a file of its own, or as a salted hash.
+ *   A  A value is checked where it is read, and refused with where it stands (file and line, or flag), what was found
+ * and what was expected. B  Flags go before the file, whatever their order. A list (listen) given by flags replaces the
+ * file's. C  A password never stands in a flag, in CONFIG GET or in the log: only in a file of its own, or as a salted
+ * hash.
  */
 #ifndef SERVE_SETTINGS_H
 #define SERVE_SETTINGS_H
@@ -28,9 +28,9 @@ typedef struct settings_list {
 
 #define SETTINGS_GIB (UINT64_C(1) << 30)
 
-/* TEXT(field, value, help)   SWITCH(field, otherwise, help)   LIST(field, value, help)   CHOICE(field, words, help): the
- * first word is the default   NUMBER(field, otherwise, least, most, help)   HEADING(text): of --help
- * A field's name with '-' for '_' is its name for people. */
+/* TEXT(field, value, help)   SWITCH(field, otherwise, help)   LIST(field, value, help)   CHOICE(field, words, help):
+ * the first word is the default   NUMBER(field, otherwise, least, most, help)   HEADING(text): of --help A field's name
+ * with '-' for '_' is its name for people. */
 #define SETTINGS_MAP(HEADING, TEXT, LIST, NUMBER, SWITCH, CHOICE)                                                      \
     HEADING("where")                                                                                                   \
     TEXT(dir, "D", "the engine's directory, made if it is missing; must be given")                                     \
@@ -108,8 +108,8 @@ typedef struct settings_problem {
 
 void settings_init(hf_settings *settings);
 void settings_free(hf_settings *settings);
-/* Reads flags and the file they name. 0: fine; 1: help was asked for; 2: problem->text says what is wrong with the flags
- * or the file. */
+/* Reads flags and the file they name. 0: fine; 1: help was asked for; 2: problem->text says what is wrong with the
+ * flags or the file. */
 int settings_read(hf_settings *settings, int argc, char **argv, settings_problem *problem);
 void settings_print_help(FILE *out);
 

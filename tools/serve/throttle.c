@@ -8,8 +8,12 @@ static uint64_t cost_of(const hf_throttle *throttle) { return THROTTLE_SECOND / 
 
 void throttle_set(hf_throttle *throttle, uint64_t per_second, uint64_t burst, bool refuses, uint64_t now_ns) {
     uint64_t tenth = per_second / 10;
-    *throttle = (struct hf_throttle){.per_second = per_second, .burst = burst ? burst : tenth ? tenth : 1,
-                                  .refuses = refuses, .filled_ns = now_ns};
+    *throttle = (struct hf_throttle){.per_second = per_second,
+                                     .burst = burst   ? burst
+                                              : tenth ? tenth
+                                                      : 1,
+                                     .refuses = refuses,
+                                     .filled_ns = now_ns};
     if (per_second)
         throttle->tokens_ns = throttle->burst * cost_of(throttle);
 }
@@ -67,7 +71,8 @@ command_result throttle_command(hf_connection *connection, const command_request
         return COMMAND_DONE;
     }
     if (!number_read(argument_of(request, 1), 0, THROTTLE_SECOND, &per_second))
-        return connection_refuse(connection, GATEWAY_ARGUMENT, "orders_per_second: expected a whole number from 0 to 1000000000");
+        return connection_refuse(connection, GATEWAY_ARGUMENT,
+                                 "orders_per_second: expected a whole number from 0 to 1000000000");
     if (per_second == 0) {
         throttle_reset(connection);
         tell(connection);
@@ -87,7 +92,8 @@ command_result throttle_command(hf_connection *connection, const command_request
                                  (unsigned long long)most);
     uint64_t most_burst = connection->worker->server->settings->throttle_burst;
     if (most && burst > (most_burst ? most_burst : most / 10 + 1))
-        return connection_refuse(connection, GATEWAY_NOPERM, "this connection may not have a larger burst than settings allow");
+        return connection_refuse(connection, GATEWAY_NOPERM,
+                                 "this connection may not have a larger burst than settings allow");
     throttle_set(&connection->throttle, per_second, burst, refuses, uv_hrtime());
     tell(connection);
     return COMMAND_DONE;

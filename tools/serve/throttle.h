@@ -1,4 +1,5 @@
-/* The throttle: how many orders a second one connection may send. A bucket of saved-up time; an order costs its share. */
+/* The throttle: how many orders a second one connection may send. A bucket of saved-up time; an order costs its share.
+ */
 #ifndef SERVE_THROTTLE_H
 #define SERVE_THROTTLE_H
 

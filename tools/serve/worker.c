@@ -162,8 +162,8 @@ static void look_at_health(hf_worker *worker) {
             connection_refuse_held(connection);
 }
 
-/* The engine's eventfd is never read: each write to it is an edge for the set of every worker. The end of the turn looks at
- * the epoch itself. */
+/* The engine's eventfd is never read: each write to it is an edge for the set of every worker. The end of the turn
+ * looks at the epoch itself. */
 static void on_durable(uv_poll_t *poll, int status, int events) {
     hf_worker *worker = poll->data;
     struct epoll_event edge;

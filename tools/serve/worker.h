@@ -4,10 +4,11 @@
  *   A  It never waits but for events: not for a disk, not for another thread's progress. (A full log ring is an answer:
  *      the engine is opened with HF_NONBLOCKING.)
  *   B  Each turn of the loop sends at most once for each connection.
- *   C  It learns that the durable epoch moved from the engine's eventfd, which every worker watches edge-triggered through an
- *      epoll set of its own, so that one event wakes all of them.
+ *   C  It learns that the durable epoch moved from the engine's eventfd, which every worker watches edge-triggered
+ * through an epoll set of its own, so that one event wakes all of them.
  *
- *     one turn:  timers | wait | reads: parse, submit, reply to memory | durable? release | send        (check, prepare)
+ *     one turn:  timers | wait | reads: parse, submit, reply to memory | durable? release | send        (check,
+ * prepare)
  */
 #ifndef SERVE_WORKER_H
 #define SERVE_WORKER_H
@@ -22,7 +23,12 @@
 
 enum { WORKER_BUFFER = 256 << 10 };
 
-typedef enum worker_message_type { MESSAGE_SOCKET, MESSAGE_TLS_SOCKET, MESSAGE_KILL, MESSAGE_DRAIN } worker_message_type;
+typedef enum worker_message_type {
+    MESSAGE_SOCKET,
+    MESSAGE_TLS_SOCKET,
+    MESSAGE_KILL,
+    MESSAGE_DRAIN
+} worker_message_type;
 
 typedef struct worker_message {
     worker_message_type type;
@@ -59,7 +65,7 @@ typedef struct hf_worker {
     bool closed_some; /* connections, since lists were last cleaned of them */
     uint64_t drain_until_ns;
     hf_connection *connections, *dirty, *waiting;
-    uint32_t jobs;  /* under way in other threads */
+    uint32_t jobs; /* under way in other threads */
     struct cancel_work *cancel_work;
 
     uint8_t *buffer;
