@@ -71,20 +71,21 @@ def with_redis_py():
 
 
 def with_redis_cli():
+    """redis-cli goes on with the next line when a connection breaks, so that an echo behind each order says whose reply it was."""
+
     def ask(ids):
-        lines = "".join(f"HF.RESERVE {id} 3600000 books 1\n" for id in ids)
+        lines = "".join(f"HF.RESERVE {id} 3600000 books 1\nECHO {id}\n" for id in ids)
         found = subprocess.run(["redis-cli", "-p", str(PORT)], input=lines, capture_output=True, text=True,
                                preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN))
-        outcomes, at = [], found.stdout.split("\n")
-        while at and at[0] in ACKNOWLEDGED + ("in_progress",):
-            length = 4 if at[0] == "ok" else 6
-            if len(at) <= length:
-                break  # not whole
-            outcomes.append(at[0])
-            at = at[length:]
-            while at and at[0] == "":
-                at = at[1:]
-        return outcomes
+        block, outcomes = [], {}
+        for line in found.stdout.split("\n"):
+            if line in ids:
+                whole = block and len(block) == (4 if block[0] == "ok" else 6)
+                outcomes[line] = block[0] if whole else "in_progress"
+                block = []
+            elif line and not line.startswith("Error"):
+                block.append(line)
+        return [outcomes.get(id, "in_progress") for id in ids]
 
     in_batches(ask)
 

@@ -20,6 +20,7 @@ SEED = int(os.environ.get("HF_SEED") or random.SystemRandom().randrange(1, 1 << 
 ROUNDS = int(os.environ.get("HF_ROUNDS") or 0)
 SLOW = 10 if os.environ.get("HF_SLOW") else 1  # sanitized builds: more patience
 random.seed(SEED)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is registered to be cleaned up is
 atexit.register(lambda: shutil.rmtree(WORK, ignore_errors=True))
 
 

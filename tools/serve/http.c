@@ -8,6 +8,7 @@
 #include <string.h>
 
 typedef struct hf_exchange {
+    struct hf_exchange *previous, *next;
     uv_tcp_t socket;
     uv_timer_t timer;
     uv_write_t write;
@@ -20,6 +21,7 @@ typedef struct hf_exchange {
 static struct {
     uv_tcp_t listener;
     const hf_server *server;
+    hf_exchange *first;
     unsigned exchanges;
     bool listens;
 } state;
@@ -29,6 +31,9 @@ static void on_closed(uv_handle_t *handle) {
     if (--exchange->handles > 0)
         return;
     state.exchanges--;
+    *(exchange->previous ? &exchange->previous->next : &state.first) = exchange->next;
+    if (exchange->next)
+        exchange->next->previous = exchange->previous;
     free(exchange->answer);
     free(exchange);
 }
@@ -132,6 +137,10 @@ static void on_connection(uv_stream_t *listener, int status) {
     exchange->socket.data = exchange->timer.data = exchange;
     exchange->handles = 2;
     state.exchanges++;
+    exchange->next = state.first;
+    if (state.first)
+        state.first->previous = exchange;
+    state.first = exchange;
     if (uv_accept(listener, (uv_stream_t *)&exchange->socket) != 0 || state.exchanges > HTTP_CONNECTIONS) {
         close_exchange(exchange);
         return;
@@ -149,6 +158,8 @@ int http_start(uv_loop_t *loop, const hf_server *server, int fd) {
 }
 
 void http_stop(void) {
+    for (hf_exchange *exchange = state.first; exchange; exchange = exchange->next)
+        close_exchange(exchange);
     if (state.listens && !uv_is_closing((uv_handle_t *)&state.listener))
         uv_close((uv_handle_t *)&state.listener, NULL);
 }

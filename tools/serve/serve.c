@@ -401,8 +401,12 @@ static int start_workers(const hf_settings *settings, hf_server *server) {
         return hf_tell(HF_EXIT_SYSTEM, "out of memory");
     for (uint32_t i = 0; i < settings->threads; i++) {
         tally_add_relaxed(&server->workers_running, 1); /* relaxed: the thread's start orders it */
-        server->worker_count = i + 1;
-        if (!worker_start(&server->workers[i], server, i))
+        bool works = worker_start(&server->workers[i], server, i);
+        if (server->workers[i].started)
+            server->worker_count = i + 1;
+        else
+            tally_take_relaxed(&server->workers_running, 1);
+        if (!works)
             return hf_tell(HF_EXIT_SYSTEM, "starting an I/O thread: %s", hf_error_text(server->workers[i].error));
     }
     return HF_EXIT_FINE;
@@ -468,6 +472,7 @@ static int run(hf_settings *settings, hf_server *server) {
         notify("READY=1");
     } else {
         on_signal(NULL, SIGTERM);
+        wake_main(); /* there may be no worker to end */
     }
     uv_run(&state.loop, UV_RUN_DEFAULT);
     stop_workers(server);

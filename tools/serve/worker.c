@@ -19,6 +19,10 @@ enum { SWEEP_MS = 100, CONNECTIONS_A_TURN = 64 };
 
 bool worker_post(hf_worker *worker, worker_message message) {
     pthread_mutex_lock(&worker->inbox_mutex);
+    if (worker->has_ended) {
+        pthread_mutex_unlock(&worker->inbox_mutex);
+        return false;
+    }
     if (worker->inbox_count == worker->inbox_capacity) {
         size_t capacity = worker->inbox_capacity ? worker->inbox_capacity * 2 : 64;
         worker_message *larger = realloc(worker->inbox, capacity * sizeof *larger);
@@ -30,8 +34,8 @@ bool worker_post(hf_worker *worker, worker_message message) {
         worker->inbox_capacity = capacity;
     }
     worker->inbox[worker->inbox_count++] = message;
-    pthread_mutex_unlock(&worker->inbox_mutex);
     uv_async_send(&worker->wake);
+    pthread_mutex_unlock(&worker->inbox_mutex);
     return true;
 }
 
@@ -237,6 +241,9 @@ static void *run(void *context) {
     sem_post(&worker->ready);
     if (worker->error == HF_SUCCESS)
         uv_run(&worker->loop, UV_RUN_DEFAULT);
+    pthread_mutex_lock(&worker->inbox_mutex);
+    worker->has_ended = true; /* nobody wakes it from here on */
+    pthread_mutex_unlock(&worker->inbox_mutex);
     uv_walk(&worker->loop, close_handle, NULL);
     uv_run(&worker->loop, UV_RUN_DEFAULT);
     hf_session_close(worker->session);

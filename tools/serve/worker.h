@@ -55,7 +55,8 @@ typedef struct hf_worker {
     uv_poll_t durable_poll;
     int durable_set; /* an epoll set with the engine's eventfd */
 
-    pthread_mutex_t inbox_mutex; /* guards the next three */
+    pthread_mutex_t inbox_mutex; /* guards the next four, and waking */
+    bool has_ended;
     worker_message *inbox;
     size_t inbox_count, inbox_capacity;
 
@@ -79,7 +80,7 @@ typedef struct hf_worker {
 
 /* Starts the thread, which opens its session. False: worker->error says why not. */
 bool worker_start(hf_worker *worker, hf_server *server, uint32_t number);
-/* From any thread. False: no memory. */
+/* From any thread. False: no memory, or it has ended. */
 bool worker_post(hf_worker *worker, worker_message message);
 /* There is work that needs no event: the loop does not wait until it is done. */
 void worker_keep_busy(hf_worker *worker);
