@@ -14,7 +14,7 @@
  *                           40 segment where that is looked for | 48 epoch that the log must reach | 56 logical clock
  *                           64 term | 72 next session number, 4 | 76 zero, 36 | 112 XXH3-128 of bytes 0..111
  *      blocks               0 kind, 4: 1 SKUs, 2 ids, 3 sessions, 4 end | 4 length, 4 | 8 entries, 8
- *                           16 XXH3-128 of the digest before it (the header's), of bytes 0..15, and of the payload | payload
+ *                           16 XXH3-128 of bytes 0..15, of the digest before it (first: of the UUID), and of the payload | payload
  *      end                  its entries are those of all blocks before it; no payload; nothing follows
  *      SKU                  number | name length, 1 | name | on_hand | reserved | version
  *      id                   id, 16 | state, 1 | step | when_ms | first deadline_ms | version | user | lines: count, { SKU, quantity }

@@ -4,8 +4,8 @@
  *   hf_session  one thread's: log ring, hints, caches of cells, scratch. Never freed before hf_close, used again when closed
  *   keeper      the engine's own session (number 0): it expires, forgets and recovers. One thread at a time, under keeper_mutex
  *
- * Locks, none of them on the path of an operation: sessions_mutex > keeper_mutex > seal_mutex > waiters_mutex, taken in this
- * order; a SKU shard's mutex and the index's are taken last and hold nothing else.
+ * Locks, none of them on the path of an operation, taken in this order: checkpoint_mutex > sessions_mutex > keeper_mutex >
+ * seal_mutex > waiters_mutex. A SKU shard's mutex (which may take the pools' growth), the index's and those of wal/ are taken last.
  */
 #ifndef HF_ENGINE_H
 #define HF_ENGINE_H
@@ -185,7 +185,12 @@ extern uint64_t hf_fork_count; /* children of this process: raised in each child
 
 /* HF_SUCCESS, or HF_EFORK; and for what changes something HF_EREADONLY, HF_EPOISONED. */
 int hf_engine_check(const hf_engine *engine);
-int hf_engine_check_writable(const hf_engine *engine);
+int hf_engine_refuse_write(const hf_engine *engine); /* the reason why hf_engine_check_writable does not answer HF_SUCCESS */
+static inline int hf_engine_check_writable(const hf_engine *engine) {
+    bool good = hf_load_relaxed(&hf_fork_count) == engine->fork_count && /* relaxed: this process's own */
+                !engine->is_read_only && hf_load_acquire(&engine->poisoned) == 0; /* edge F1 */
+    return __builtin_expect(good, 1) ? HF_SUCCESS : hf_engine_refuse_write(engine);
+}
 
 /* The logical clock. That it does not go back is coherence; acquire, so that a settler's loads come after it (edge D1). */
 static inline uint64_t hf_engine_now(const hf_engine *engine) { return hf_load_acquire(&engine->now_ms); }

@@ -23,7 +23,7 @@
 #include "stock.h"
 #include "wal/error.h"
 
-enum { SLICE = 64, AT_ONCE = 256 };
+enum { SLICE = 64, AT_ONCE = 256, AHEAD = 8 };
 
 int hf_shards_open(hf_engine *engine) {
     uint32_t count = engine->shard_mask + 1;
@@ -72,7 +72,7 @@ void hf_hint_push(hf_session *session, uint32_t slot, uint64_t time_ms) {
     if (none || time_ms < hints->earliest) {
         hf_store_relaxed(&hints->earliest, time_ms); /* relaxed: edge H1 carries it */
     }
-    hf_store_release(&hints->tail, hints->tail + 1); /* edge H1, and the pusher's store of D1 */
+    hf_store_release(&hints->tail, hints->tail + 1); /* edges H1 and D1 (the pusher's store) */
 }
 
 void hf_hint_died(hf_session *session, uint32_t slot) {
@@ -93,10 +93,11 @@ static bool is_dead(void *context, hf_wheel_entry entry) {
 /* Takes up to `most` hints of one session into the wheel, but for the dead. */
 static bool drain(const hf_engine *engine, hf_shard *shard, hf_hints *hints, uint64_t most) {
     uint64_t head = hf_load_relaxed(&hints->head); /* relaxed: the owner's; edge O1 carried it */
-    uint64_t tail = hf_load_acquire(&hints->tail); /* edge H1, and the settler's load of D1 */
+    uint64_t tail = hf_load_acquire(&hints->tail); /* edges H1 and D1 (the settler's load) */
     bool room = true;
     for (; head != tail && room && most > 0; most--) {
         hf_wheel_entry entry = hints->entries[head % HF_HINTS];
+        hf_prefetch_read(hf_slot_at(engine, hints->entries[(head + AHEAD) % HF_HINTS].slot)); /* an old one is a slot, too */
         if (is_dead((void *)(uintptr_t)engine, entry)) {
             shard->dropped++;
         } else {
@@ -116,7 +117,7 @@ static bool drain_due(hf_engine *engine, hf_shard *shard, uint64_t now_ms) {
     bool room = true;
     for (uint32_t i = 0; i < count && room; i++) {
         hf_hints *hints = &engine->sessions[i]->hints[shard - engine->shards];
-        uint64_t here = hf_load_acquire(&hints->tail) - hf_load_relaxed(&hints->head); /* edge H1; relaxed: the owner's */
+        uint64_t here = hf_load_acquire(&hints->tail) - hf_load_relaxed(&hints->head); /* edges H1 and D1; relaxed: the owner's */
         if (here > 0 && hf_load_relaxed(&hints->earliest) <= now_ms) { /* relaxed: edge H1 carried it */
             room = drain(engine, shard, hints, UINT64_MAX);
             here = hf_load_relaxed(&hints->tail) - hf_load_relaxed(&hints->head); /* relaxed: only the number counts */

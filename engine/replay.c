@@ -581,7 +581,7 @@ static int take_chunk(hf_replay *replay, hf_chunk chunk) {
     while (!error && (more = hf_record_decode(&chunk, &entry, replay->steps)) > 0) {
         error = take_record(replay, chunk.session, &entry);
     }
-    (void)hf_raise_relaxed(&engine->now_ms, chunk.context.time_ms);
+    (void)hf_raise_relaxed(&engine->now_ms, chunk.context.time_ms); /* relaxed: nobody else has this engine yet */
     return error ? error : more < 0 ? corrupt(replay, "a record is malformed") : HF_SUCCESS;
 }
 
@@ -630,7 +630,7 @@ int hf_replay_epoch(void *context, const hf_wal_epoch *epoch) {
     int error = each_chunk(replay, epoch, true);
     error = error ? error : each_chunk(replay, epoch, false);
     error = error ? error : end_epoch(replay);
-    (void)hf_raise_relaxed(&replay->engine->now_ms, epoch->time_ms);
+    (void)hf_raise_relaxed(&replay->engine->now_ms, epoch->time_ms); /* relaxed: the same */
     return error;
 }
 

@@ -133,9 +133,9 @@ static bool take_over(hf_session *keeper, hf_session *session, uint64_t now_ms, 
     uint64_t due = hf_load_relaxed(&remembered->due); /* relaxed: a hint; the session's own last words */
     if (session != keeper && !remembered->turned && due != UINT64_MAX && due + idle_ms <= now_ms) {
         hf_store_release(&remembered->which, 1 - remembered->which); /* edge T1 */
-        hf_barrier_after_cas(); /* the count of grace periods is read after the turn */
+        hf_barrier_after_cas(); /* edge D2: the turn, then the count of grace periods, where adding 0 is the barrier */
         remembered->turned = true;
-        remembered->turned_at = hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(0));
+        remembered->turned_at = hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(0)); /* edge D2 */
     }
     for (bool more = remembered->stolen.count > 0; more;) {
         uint32_t before = remembered->stolen.count;

@@ -62,7 +62,7 @@ static int put(void *context, const void *data, size_t length) {
 }
 
 static void grace_period(hf_engine *engine) {
-    hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(1)); /* edge P2's other count: cells retired before it are covered */
+    hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(1)); /* edge D2, to hf_pool_settle and take_over */
     hf_grace_period();
     hf_store_release(&engine->grace.ended, hf_load_relaxed(&engine->grace.begun)); /* edge P2; relaxed: only sealers add, one at a time */
 }

@@ -96,6 +96,7 @@ const void *hf_sku_name(const hf_sku *sku, size_t *length) {
 static int add_level(hf_skus *skus, hf_sku_shard *shard, unsigned number, uint64_t lines) {
     uint32_t first;
     if (number == HF_SKU_LEVELS || lines > HF_MAX_SKUS || !hf_pool_take_run(&skus->lines, lines, &first)) {
+        /* relaxed: a gauge */
         return hf_fail(HF_ESKUS, "the SKU table has %llu lines and cannot grow by %llu: at most %llu",
                        (unsigned long long)hf_load_relaxed(&skus->slots), (unsigned long long)lines,
                        (unsigned long long)HF_MAX_SKUS);

@@ -4,7 +4,7 @@
  *      ---------> staging -----------------------------> segment ------------------------------------> durable page
  *                                                          | no room: sync it, take a spare into use
  *
- * Edge W1: the poison's text (release of `poisoned`) -> whoever sees it set (acquire).
+ * Edge F2: the poison's text (release of `poisoned`) -> whoever sees it set (acquire).
  */
 #include "log.h"
 
@@ -27,7 +27,7 @@ _Static_assert(HF_SEGMENT_MIN - HF_SEGMENT_PAGE >= ROOM_WORTH_USING + HF_BATCH_A
 /* ---- the poison -------------------------------------------------------------------------------------------------- */
 
 static int check_poison(const hf_wal *wal) {
-    if (hf_load_acquire(&wal->poisoned)) { /* edge W1, from poison */
+    if (hf_load_acquire(&wal->poisoned)) { /* edge F2, from poison */
         hf_error_keep(wal->poison);
         return HF_EPOISONED;
     }
@@ -39,7 +39,7 @@ static int poison(hf_wal *wal) {
     pthread_mutex_lock(&wal->poison_mutex);
     if (!hf_load_relaxed(&wal->poisoned)) { /* relaxed: the mutex is the edge */
         snprintf(wal->poison, sizeof wal->poison, "%s", hf_error_detail());
-        hf_store_release(&wal->poisoned, 1); /* edge W1, to check_poison */
+        hf_store_release(&wal->poisoned, 1); /* edge F2, to check_poison */
     }
     pthread_mutex_unlock(&wal->poison_mutex);
     hf_spares_stop(&wal->spares);
@@ -60,7 +60,7 @@ static void add_gauge(uint64_t *gauge, uint64_t n) {
 }
 
 void hf_wal_gauges_read(const hf_wal *wal, hf_wal_gauges *gauges) {
-    /* relaxed: each is right by itself */
+    /* relaxed, all: each is right by itself */
     gauges->bytes = hf_load_relaxed(&wal->gauges.bytes);
     gauges->payload = hf_load_relaxed(&wal->gauges.payload);
     gauges->epochs = hf_load_relaxed(&wal->gauges.epochs);

@@ -17,7 +17,8 @@
  *   NULL       No pointer may be NULL unless the function says so.
  *   fork       A child process must not use an engine of its parent: every call answers HF_EFORK.
  *   Tickets    Every reply carries a ticket: the epoch with which what it tells becomes durable. Until hf_durable() has
- *              reached the ticket, a power loss may undo it; from then on nothing can.
+ *              reached the ticket, a power loss may undo it; from then on nothing can. A ticket belongs to the engine that
+ *              gave it: after the next hf_open ask anew, by id or by the session's position.
  */
 #ifndef HOLDFAST_H
 #define HOLDFAST_H
