@@ -220,7 +220,10 @@ Test(follow, a_segment_that_was_released_is_told_apart_from_damage) {
         CHECK(epoch.epoch == ++last, "the open segment is still read");
     }
     CHECK(result == HF_ENOTFOUND && last >= 3 && last < 10, "%s: %s", hf_error_name(result), hf_error_detail());
-    CHECK(strstr(hf_error_detail(), "segment-0000000000000002") != NULL, "%s", hf_error_detail());
+    CHECK(strstr(hf_error_detail(), "segment-0000000000000002 is no longer kept") != NULL, "%s", hf_error_detail());
+    hf_simulated_fault(disk, HF_CALL_LIST, 1, 1, -EIO);
+    CHECK(hf_follow_next(follow, &epoch) == HF_EIO, "whether it is kept: %s", hf_error_detail());
+    CHECK(hf_follow_next(follow, &epoch) == HF_ENOTFOUND, "as before: %s", hf_error_detail());
     hf_follow_close(follow);
 
     uint8_t *bytes = hf_simulated_bytes(disk, kit_segment(hf_wal_generation(wal)), NULL);

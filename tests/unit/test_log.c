@@ -299,6 +299,10 @@ Test(log, the_lock_passes_over_what_does_not_matter) {
     const hf_files *files = hf_simulated_files(disk);
     hf_wal_options options = {.files = files, .segment_bytes = KIT_SEGMENT};
     hf_wal *wal, *second;
+    int lock = files->open(files->context, KIT_DIRECTORY "/LOCK", HF_OPEN_LOCK);
+    CHECK(files->lock(files->context, lock) == 0, "somebody who left no number");
+    CHECK(hf_wal_lock(KIT_DIRECTORY, &options, false, &second) == HF_EBUSY, "%s", hf_error_detail());
+    files->close(files->context, lock);
     hf_simulated_fault(disk, HF_CALL_WRITE, 1, 1, -ENOSPC); /* the process's number, for people */
     CHECK(hf_wal_lock(KIT_DIRECTORY, &options, false, &wal) == HF_SUCCESS, "%s", hf_error_detail());
     CHECK(hf_wal_lock(KIT_DIRECTORY, &options, false, &second) == HF_EBUSY, "%s", hf_error_detail());
@@ -1007,6 +1011,10 @@ Test(log, read_only_changes_nothing_and_sees_what_is_durable) {
     int lock = files->open(files->context, KIT_DIRECTORY "/LOCK", HF_OPEN_LOCK);
     CHECK(files->lock(files->context, lock) == 0, "a writer is there");
     CHECK(kit_open_read_only(damaged, NULL, &list, &found) == HF_ECORRUPT, "damage stays damage beside a writer");
+    hf_simulated_fault(damaged, HF_CALL_LIST, 2, 1, -EIO);
+    CHECK(kit_open_read_only(damaged, NULL, &list, &found) == HF_EIO, "nor is an error damage");
+    hf_simulated_fault(damaged, HF_CALL_LIST, 3, 1, -EIO);
+    CHECK(kit_open_read_only(damaged, NULL, &list, &found) == HF_EIO, "whether the writer let go of it");
     files->close(files->context, lock);
     hf_simulated_free(damaged);
     hf_wal_close(wal);
