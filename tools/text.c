@@ -19,7 +19,7 @@ size_t hf_read_shown(const char *text, uint8_t *bytes) {
     size_t length = 0;
     for (; *text; text++) {
         bool is_byte = text[0] == '\\' && text[1] == 'x' && hexadecimal(text[2]) >= 0 && hexadecimal(text[3]) >= 0;
-        bytes[length++] = is_byte ? (uint8_t)(hexadecimal(text[2]) << 4 | hexadecimal(text[3])) : (uint8_t)*text;
+        bytes[length++] = is_byte ? (uint8_t)((unsigned)hexadecimal(text[2]) << 4 | (unsigned)hexadecimal(text[3])) : (uint8_t)*text;
         text += is_byte ? 3 : 0;
     }
     return length;
