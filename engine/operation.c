@@ -808,6 +808,16 @@ static int satisfy(hf_call *call, hf_verdict verdict) {
     }
 }
 
+/* The position is kept before the section of the record that bears it is left: a checkpoint whose replay starts behind that record
+ * then finds it with the session's name. */
+static inline void keep_position(const hf_call *call) {
+    hf_session *session = call->session;
+    if (!call->error && call->reply->outcome != HF_OUTCOME_IN_PROGRESS && position_of(call) > session->position) {
+        session->position = position_of(call);
+        hf_store_relaxed(&session->name->position, session->position); /* edge N2 */
+    }
+}
+
 /* Carries out one well-formed operation. */
 static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply *reply) {
     hf_call call = {.session = session, .op = op, .reply = reply, .hash = hash, .room = HF_RECORD_FEW};
@@ -828,6 +838,9 @@ static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply
         /* Once whatever was due has been expired, the refusal stands as of that time. */
         call.now_ms = call.settled_ms ? call.settled_ms : now_ms;
         verdict = carry_out(&call);
+        if (verdict == HF_DONE) {
+            keep_position(&call);
+        }
         hf_section_leave();
         error = verdict == HF_DONE ? call.error : satisfy(&call, verdict);
         if (error == HF_EBUSY) { /* somebody else is at what is due */
@@ -835,10 +848,6 @@ static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply
             reply->ticket = hf_engine_epoch(session->engine);
             return HF_SUCCESS;
         }
-    }
-    if (!error && reply->outcome != HF_OUTCOME_IN_PROGRESS && position_of(&call) > session->position) {
-        session->position = position_of(&call);
-        hf_store_relaxed(&session->name->position, session->position); /* edge N2 */
     }
     if (!session->logs && !error) {
         hf_store_relaxed(&session->asked, reply->ticket); /* edge A1: without a log there is no record to be found */
