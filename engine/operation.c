@@ -770,6 +770,7 @@ static int prepare(hf_call *call) {
     return error || !begins(call->op->type) ? error : prepare_slot(call);
 }
 
+/* Inside a section. */
 static void announce_sku(void *context, uint32_t number) {
     hf_call *call = context;
     hf_session *session = call->session;
@@ -777,14 +778,12 @@ static void announce_sku(void *context, uint32_t number) {
         return;
     }
     const hf_line *line = &call->op->lines[0];
-    hf_section_enter();
     hf_entry entry = {.type = HF_RECORD_SKU,
                       .time_ms = hf_engine_now(session->engine),
                       .number = number,
                       .name = line->name,
                       .name_length = (uint32_t)line->name_length};
     hf_ring_append(&session->ring, hf_engine_epoch(session->engine), &entry);
-    hf_section_leave();
     hf_tally(session, records);
 }
 
