@@ -280,7 +280,9 @@ static int write_all(hf_writer *writer, hf_checkpoint_header *header) {
     header->position.durable = hf_wal_committed(engine->wal);
     header->now_ms = hf_engine_now(engine);
     header->term = engine->term;
+    pthread_mutex_lock(&engine->sessions_mutex);
     header->next_session = engine->next_session;
+    pthread_mutex_unlock(&engine->sessions_mutex);
     error = error ? error : write_header(writer, header);
     int synced = error ? 0 : writer->files->sync(writer->files->context, writer->file);
     return synced ? hf_fail_system(synced, "cannot sync %s", writer->path) : error;
@@ -508,18 +510,26 @@ static void close_file(hf_reader *reader) {
     reader->file = -1;
 }
 
-/* Opens the newest that is whole, and of this log if `uuid` is not NULL. reader->file is -1 if there is none. */
+/* The file of an epoch, checked as a whole. 1: it is good, and of the log `uuid` if that is not NULL. 0: passed over, and closed. */
+static int open_good(hf_reader *reader, const char *directory, uint64_t epoch, const uint8_t *uuid,
+                     hf_checkpoint_header *header) {
+    int bad = open_file(reader, directory, epoch);
+    bad = bad ? bad : check_file(reader, header);
+    if (!bad && header->position.epoch == epoch && (!uuid || memcmp(reader->uuid, uuid, 16) == 0)) {
+        return 1;
+    }
+    close_file(reader);
+    return bad == HF_ENOMEM || bad == HF_EVERSION ? bad : 0;
+}
+
+/* Opens the newest that is whole, and of this log if `uuid` is not NULL. reader->file is -1 if there is none. A damaged one is passed
+ * over: the one before it. */
 static int open_newest(hf_reader *reader, const char *directory, const uint8_t *uuid, hf_checkpoint_header *header) {
     hf_found found;
-    int error = list_checkpoints(reader->files, directory, &found);
-    for (size_t i = 0; i < found.count && !error; i++) {
-        int bad = open_file(reader, directory, found.epochs[i]);
-        bad = bad ? bad : check_file(reader, header);
-        if (!bad && header->position.epoch == found.epochs[i] && (!uuid || memcmp(reader->uuid, uuid, 16) == 0)) {
-            break;
-        }
-        close_file(reader);
-        error = bad == HF_ENOMEM || bad == HF_EVERSION ? bad : HF_SUCCESS; /* damaged: the one before it */
+    int error = list_checkpoints(reader->files, directory, &found), good = 0;
+    for (size_t i = 0; i < found.count && !error && good != 1; i++) {
+        good = open_good(reader, directory, found.epochs[i], uuid, header);
+        error = good < 0 ? good : HF_SUCCESS;
     }
     free(found.epochs);
     return error;
@@ -633,6 +643,23 @@ int hf_checkpoint_load(hf_engine *engine, hf_replay *replay, hf_checkpoint_heade
     } else {
         *header = (hf_checkpoint_header){{0}, 0, 0, 0};
     }
+    reader_end(&reader);
+    return error;
+}
+
+int hf_checkpoint_each(const hf_files *files, const char *directory, const uint8_t uuid[16],
+                       int (*visit)(void *context, uint64_t epoch, const hf_wal_position *position), void *context) {
+    hf_reader reader;
+    hf_found found = {0};
+    int error = reader_begin(&reader, files);
+    error = error ? error : list_checkpoints(files, directory, &found);
+    for (size_t i = 0; i < found.count && !error; i++) {
+        hf_checkpoint_header header;
+        int good = open_good(&reader, directory, found.epochs[i], uuid, &header);
+        error = good == 1 ? visit(context, found.epochs[i], &header.position) : good;
+        close_file(&reader);
+    }
+    free(found.epochs);
     reader_end(&reader);
     return error;
 }

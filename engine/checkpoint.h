@@ -14,7 +14,7 @@
  *                           40 segment where that is looked for | 48 epoch that the log must reach | 56 logical clock
  *                           64 term | 72 next session number, 4 | 76 zero, 36 | 112 XXH3-128 of bytes 0..111
  *      blocks               0 kind, 4: 1 SKUs, 2 ids, 3 sessions, 4 end | 4 length, 4 | 8 entries, 8
- *                           16 XXH3-128 of the digest before it (the header's), of bytes 0..15, and of the payload | payload
+ *                           16 XXH3-128 of bytes 0..15, of the digest before it (first: of the UUID), and of the payload | payload
  *      end                  its entries are those of all blocks before it; no payload; nothing follows
  *      SKU                  number | name length, 1 | name | on_hand | reserved | version
  *      id                   id, 16 | state, 1 | step | when_ms | first deadline_ms | version | user | lines: count, { SKU, quantity }
@@ -39,6 +39,11 @@ int hf_checkpoint_load(hf_engine *engine, hf_replay *replay, hf_checkpoint_heade
 
 /* Writes one. HF_EIO: nothing was changed. HF_EPOISONED. */
 int hf_checkpoint_write(hf_engine *engine);
+
+/* For a repair: where each whole checkpoint of the log `uuid` lets a replay start, the newest first. `visit` answers HF_SUCCESS, or
+ * ends the walk. HF_EVERSION HF_EIO HF_ENOMEM. */
+int hf_checkpoint_each(const hf_files *files, const char *directory, const uint8_t uuid[16],
+                       int (*visit)(void *context, uint64_t epoch, const hf_wal_position *position), void *context);
 
 /* For a reader of the log: the SKUs that the newest whole checkpoint names. */
 int hf_checkpoint_names(const hf_files *files, const char *directory,

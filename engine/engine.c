@@ -7,6 +7,9 @@
  *      log writer      seals one epoch after another (seal.c)
  *      ticker          every millisecond: the clock, what is due, what may be forgotten, the index's growth
  *      housekeeper     spare segments, checkpoints: whatever waits for a disk and must not hold up the other two
+ *
+ * Edges
+ *   O3  the turn of hf_poll: `poll_busy` set to 0 -> exchanged for 1. Carries what the last turn did outside of locks.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -107,19 +110,12 @@ int hf_engine_check(const hf_engine *engine) {
     return HF_SUCCESS;
 }
 
-int hf_engine_check_writable(const hf_engine *engine) {
+int hf_engine_refuse_write(const hf_engine *engine) {
     int error = hf_engine_check(engine);
-    if (__builtin_expect(error, 0)) {
-        return error;
+    if (!error && engine->is_read_only) {
+        error = hf_fail(HF_EREADONLY, "the engine was opened read-only");
     }
-    if (__builtin_expect(engine->is_read_only, 0)) {
-        return hf_fail(HF_EREADONLY, "the engine was opened read-only");
-    }
-    if (__builtin_expect(hf_load_acquire(&engine->poisoned) != 0, 0)) { /* edge F1 */
-        hf_error_keep(engine->poison);
-        return HF_EPOISONED;
-    }
-    return HF_SUCCESS;
+    return error ? error : hf_health(engine);
 }
 
 int hf_health(const hf_engine *engine) {
@@ -142,8 +138,9 @@ static uint64_t wall_clock(void *context) {
 uint64_t hf_refresh_clock(hf_engine *engine) {
     uint64_t (*clock)(void *) = engine->options.clock ? engine->options.clock : wall_clock;
     uint64_t now_ms = clock(engine->options.clock_context);
+    /* Relaxed: a number; with the barrier it is edge D1's: what is looked at for this time is looked at after it was set. */
     now_ms = hf_raise_relaxed(&engine->now_ms, now_ms < HF_MAX_TIME_MS ? now_ms : HF_MAX_TIME_MS);
-    hf_barrier_after_cas(); /* edge D1: what is looked at for this time is looked at after it was set */
+    hf_barrier_after_cas(); /* edge D1 */
     return now_ms;
 }
 
@@ -284,13 +281,13 @@ int hf_poll(hf_engine *engine) {
     if (error) {
         return error;
     }
-    if (hf_exchange_acquire(&engine->poll_busy, 1u)) { /* edge: the store below */
+    if (hf_exchange_acquire(&engine->poll_busy, 1u)) { /* edge O3 */
         return hf_fail(HF_EBUSY, "another thread is in hf_poll");
     }
     hf_section_register();
     error = poll_once(engine);
     hf_section_unregister();
-    hf_store_release(&engine->poll_busy, 0u); /* edge: the exchange above */
+    hf_store_release(&engine->poll_busy, 0u); /* edge O3 */
     return error;
 }
 

@@ -4,8 +4,8 @@
  *   hf_session  one thread's: log ring, hints, caches of cells, scratch. Never freed before hf_close, used again when closed
  *   keeper      the engine's own session (number 0): it expires, forgets and recovers. One thread at a time, under keeper_mutex
  *
- * Locks, none of them on the path of an operation: sessions_mutex > keeper_mutex > seal_mutex > waiters_mutex, taken in this
- * order; a SKU shard's mutex and the index's are taken last and hold nothing else.
+ * Locks, none of them on the path of an operation, taken in this order: checkpoint_mutex > sessions_mutex > keeper_mutex >
+ * seal_mutex > waiters_mutex. A SKU shard's mutex (which may take the pools' growth), the index's and those of wal/ are taken last.
  */
 #ifndef HF_ENGINE_H
 #define HF_ENGINE_H
@@ -30,14 +30,15 @@
 
 enum { HF_HINTS = 4096 };
 
-/* A session's way into a shard's wheel. One producer, the session; one consumer, the shard's owner. */
+/* A session's way into a shard's wheel. One producer, the session; one consumer, the shard's owner. Hints stay here until one of
+ * them may be due or there is no more room: most reservations end before that, and never get into the wheel. */
 typedef struct hf_hints {
     hf_wheel_entry *entries; /* HF_HINTS */
     uint64_t tail __attribute__((aligned(HF_CACHE_LINE)));
     uint64_t head_seen;
-    uint64_t dead; /* hints that were pushed and mean nothing any more */
+    uint64_t earliest; /* no hint here is for an earlier time */
+    uint64_t dead;     /* hints of the shard, wherever they are, that this session made meaningless */
     uint64_t head __attribute__((aligned(HF_CACHE_LINE)));
-    uint64_t dead_seen;
 } hf_hints;
 
 /* A timing wheel and what belongs to it. All but the first two is the owner's. */
@@ -48,6 +49,8 @@ typedef struct hf_shard {
     hf_wheel_entry *later; /* due, but claimed by an operation under way: to be looked at again */
     uint32_t later_count;
     uint32_t later_room;
+    uint64_t dropped; /* dead hints that never got into the wheel */
+    uint64_t told;    /* dead hints that the wheel was told of */
     hf_wheel_gauges gauges; /* as the owner left them */
 } __attribute__((aligned(HF_CACHE_LINE))) hf_shard;
 
@@ -62,6 +65,7 @@ typedef struct hf_remembered {
     uint32_t which;  /* the keeper's to turn */
     bool turned;     /* the keeper's: it waits for the grace period */
     uint64_t turned_at;
+    uint64_t first_hash;  /* of the id of list[which]'s first, once it was looked at ahead; 0: not known */
     hf_pool_chain stolen; /* the keeper's */
 } hf_remembered;
 
@@ -84,7 +88,7 @@ typedef struct hf_wanted {
 } hf_wanted;
 
 /* X(name): counted by the session, added up by hf_stats_read. */
-#define HF_SESSION_COUNT_MAP(X) X(ids_begun) X(ids_forgotten) X(live_begun) X(live_ended) X(expired) X(records)
+#define HF_SESSION_COUNT_MAP(X) X(ids_begun) X(ids_forgotten) X(live_begun) X(live_ended) X(expired)
 
 struct hf_session {
     hf_engine *engine;
@@ -181,7 +185,12 @@ extern uint64_t hf_fork_count; /* children of this process: raised in each child
 
 /* HF_SUCCESS, or HF_EFORK; and for what changes something HF_EREADONLY, HF_EPOISONED. */
 int hf_engine_check(const hf_engine *engine);
-int hf_engine_check_writable(const hf_engine *engine);
+int hf_engine_refuse_write(const hf_engine *engine); /* the reason why hf_engine_check_writable does not answer HF_SUCCESS */
+static inline int hf_engine_check_writable(const hf_engine *engine) {
+    bool good = hf_load_relaxed(&hf_fork_count) == engine->fork_count && /* relaxed: this process's own */
+                !engine->is_read_only && hf_load_acquire(&engine->poisoned) == 0; /* edge F1 */
+    return __builtin_expect(good, 1) ? HF_SUCCESS : hf_engine_refuse_write(engine);
+}
 
 /* The logical clock. That it does not go back is coherence; acquire, so that a settler's loads come after it (edge D1). */
 static inline uint64_t hf_engine_now(const hf_engine *engine) { return hf_load_acquire(&engine->now_ms); }

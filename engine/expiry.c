@@ -10,7 +10,7 @@
  *   H2  room for hints: `head` stored -> loaded by the session.
  *   O1  a shard: `owned` set to 0 -> exchanged for 1. Carries the wheel and all else of the owner's.
  *   O2  settled: `settled_ms` stored -> loaded. Carries the expiries' steps: what is read after it has them.
- *   D1  a hint against the clock. Pusher: store the hint; compare-and-swap; load the clock. Settler: raise the clock (a
+ *   D1  a hint against the clock. Pusher: store the hint; compare-and-swap (or a barrier); load the clock. Settler: raise the clock (a
  *       compare-and-swap); load the hints. At least one of them sees the other's store. So a reservation whose deadline the clock
  *       has passed while it was made is either found by the settler, or expired by its maker before anybody is answered.
  */
@@ -23,7 +23,7 @@
 #include "stock.h"
 #include "wal/error.h"
 
-enum { SLICE = 64 };
+enum { SLICE = 64, AT_ONCE = 256, AHEAD = 8 };
 
 int hf_shards_open(hf_engine *engine) {
     uint32_t count = engine->shard_mask + 1;
@@ -68,7 +68,11 @@ void hf_hint_push(hf_session *session, uint32_t slot, uint64_t time_ms) {
     hf_hints *hints = hints_of(session, slot);
     assert(hints->tail - hints->head_seen < HF_HINTS);
     hints->entries[hints->tail % HF_HINTS] = (hf_wheel_entry){.time_ms = time_ms, .slot = slot};
-    hf_store_release(&hints->tail, hints->tail + 1); /* edge H1, and the pusher's store of D1 */
+    bool none = hf_load_relaxed(&hints->head) == hints->tail; /* relaxed: too low an `earliest` only costs a look */
+    if (none || time_ms < hints->earliest) {
+        hf_store_relaxed(&hints->earliest, time_ms); /* relaxed: edge H1 carries it */
+    }
+    hf_store_release(&hints->tail, hints->tail + 1); /* edges H1 and D1 (the pusher's store) */
 }
 
 void hf_hint_died(hf_session *session, uint32_t slot) {
@@ -78,27 +82,51 @@ void hf_hint_died(hf_session *session, uint32_t slot) {
 
 /* ---- hints, the owner's end --------------------------------------------------------------------------------------- */
 
-/* Takes the hints of one session into the wheel. */
-static bool drain(hf_shard *shard, hf_hints *hints) {
+/* Whether a hint means nothing any more. The slot is read as it comes: alive is what is alive now or may be in a moment. */
+static bool is_dead(void *context, hf_wheel_entry entry) {
+    const hf_slot *slot = hf_slot_at(context, entry.slot);
+    hf_slot_state state = hf_slot_state_of(hf_load_acquire(&slot->word)); /* edge R1 */
+    bool may_live = state == HF_SLOT_LIVE || hf_slot_is_claimed(state);
+    return !may_live || (state == HF_SLOT_LIVE && hf_slot_when(slot) != entry.time_ms);
+}
+
+/* Takes up to `most` hints of one session into the wheel, but for the dead. */
+static bool drain(const hf_engine *engine, hf_shard *shard, hf_hints *hints, uint64_t most) {
     uint64_t head = hf_load_relaxed(&hints->head); /* relaxed: the owner's; edge O1 carried it */
-    uint64_t tail = hf_load_acquire(&hints->tail); /* edge H1, and the settler's load of D1 */
+    uint64_t tail = hf_load_acquire(&hints->tail); /* edges H1 and D1 (the settler's load) */
     bool room = true;
-    while (head != tail && room) {
-        room = hf_wheel_add(shard->wheel, hints->entries[head % HF_HINTS]);
+    for (; head != tail && room && most > 0; most--) {
+        hf_wheel_entry entry = hints->entries[head % HF_HINTS];
+        hf_prefetch_read(hf_slot_at(engine, hints->entries[(head + AHEAD) % HF_HINTS].slot)); /* an old one is a slot, too */
+        if (is_dead((void *)(uintptr_t)engine, entry)) {
+            shard->dropped++;
+        } else {
+            room = hf_wheel_add(shard->wheel, entry);
+        }
         head += room;
     }
     hf_store_release(&hints->head, head); /* edge H2 */
-    for (uint64_t dead = hf_load_relaxed(&hints->dead); hints->dead_seen != dead; hints->dead_seen++) { /* relaxed: a number */
-        hf_wheel_count_dead(shard->wheel);
-    }
     return room;
 }
 
-static bool drain_all(hf_engine *engine, hf_shard *shard) {
+/* Takes the hints of every session of which one may be due. And tells the wheel of those dead that must be in it: all that ever
+ * died, less what was dropped on the way, less what is still on the way. */
+static bool drain_due(hf_engine *engine, hf_shard *shard, uint64_t now_ms) {
     uint32_t count = hf_load_acquire(&engine->session_count); /* edge N1 */
+    uint64_t dead = 0, on_the_way = 0;
     bool room = true;
     for (uint32_t i = 0; i < count && room; i++) {
-        room = drain(shard, &engine->sessions[i]->hints[shard - engine->shards]);
+        hf_hints *hints = &engine->sessions[i]->hints[shard - engine->shards];
+        uint64_t here = hf_load_acquire(&hints->tail) - hf_load_relaxed(&hints->head); /* edges H1 and D1; relaxed: the owner's */
+        if (here > 0 && hf_load_relaxed(&hints->earliest) <= now_ms) { /* relaxed: edge H1 carried it */
+            room = drain(engine, shard, hints, UINT64_MAX);
+            here = hf_load_relaxed(&hints->tail) - hf_load_relaxed(&hints->head); /* relaxed: only the number counts */
+        }
+        on_the_way += here;
+        dead += hf_load_relaxed(&hints->dead); /* relaxed: the same */
+    }
+    for (; dead > shard->told + shard->dropped + on_the_way; shard->told++) {
+        hf_wheel_count_dead(shard->wheel);
     }
     return room;
 }
@@ -123,7 +151,7 @@ int hf_hint_make_room(hf_session *session, uint32_t slot) {
     if (!own(shard)) {
         return HF_EBUSY;
     }
-    bool room = drain(shard, hints_of(session, slot));
+    bool room = drain(session->engine, shard, hints_of(session, slot), AT_ONCE);
     disown(shard);
     return room ? HF_SUCCESS : hf_fail(HF_ENOMEM, "no memory for a timing wheel's entries");
 }
@@ -137,10 +165,10 @@ bool hf_expire(hf_session *session, uint32_t number, uint64_t word, uint64_t now
     if (!hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, HF_SLOT_EXPIRING))) { /* edge R1 */
         return false;
     }
-    hf_part_begin(session, &(hf_entry){.type = HF_RECORD_EXPIRE, .id = slot->id, .step = step, .time_ms = now_ms});
-    hf_part_decide(session, epoch);
+    hf_part_begin(&session->part, HF_RECORD_EXPIRE, &slot->id, now_ms, step);
+    hf_part_decide(&session->part, epoch);
     (void)hf_stock_release(session, HF_RECORD_EXPIRE, slot);
-    (void)hf_part_end(session, HF_OUTCOME_OK, 0);
+    (void)hf_part_end(&session->part, HF_OUTCOME_OK, 0);
     hf_slot_set_when(slot, now_ms);
     hf_store_release(&slot->word, hf_slot_word(step, HF_SLOT_EXPIRED)); /* edge R1 */
     hf_remember(session, number, now_ms);
@@ -149,10 +177,11 @@ bool hf_expire(hf_session *session, uint32_t number, uint64_t word, uint64_t now
     return true;
 }
 
-/* The hint's slot is due, but an operation has claimed it. Each operation claims one slot, so they are few. */
+/* The hint's slot is due, but an operation has claimed it. Each operation claims one slot, so they are few. Of two times of one slot
+ * either may be its deadline in a moment. */
 static bool keep_for_later(hf_shard *shard, hf_wheel_entry entry) {
     for (uint32_t i = 0; i < shard->later_count; i++) {
-        if (shard->later[i].slot == entry.slot) {
+        if (shard->later[i].slot == entry.slot && shard->later[i].time_ms == entry.time_ms) {
             return true;
         }
     }
@@ -184,7 +213,7 @@ static int meet(hf_session *session, hf_shard *shard, hf_wheel_entry entry, uint
             if (hf_expire(session, entry.slot, word, now_ms)) {
                 return HF_SUCCESS;
             }
-        } else if (mine && hf_slot_is_claimed(state) && state != HF_SLOT_EXTENDING && state != HF_SLOT_REVIVING) {
+        } else if (hf_slot_is_claimed(state) && state != HF_SLOT_REVIVING) { /* its deadline may be ours in a moment */
             return keep_for_later(shard, entry) ? HF_SUCCESS : HF_ENOMEM;
         } else {
             hf_wheel_met_dead(shard->wheel);
@@ -212,18 +241,10 @@ static size_t expire_slice(hf_session *session, hf_shard *shard, uint64_t now_ms
     return count;
 }
 
-/* For compaction: reads slots as they come, which is as good as at any other moment. */
-static bool is_dead(void *context, hf_wheel_entry entry) {
-    const hf_slot *slot = hf_slot_at(context, entry.slot);
-    hf_slot_state state = hf_slot_state_of(hf_load_acquire(&slot->word)); /* edge R1 */
-    bool may_live = state == HF_SLOT_LIVE || hf_slot_is_claimed(state);
-    return !may_live || (state == HF_SLOT_LIVE && hf_slot_when(slot) != entry.time_ms);
-}
-
 /* The owner's whole work up to `now`. */
 static int tend(hf_session *session, hf_shard *shard, uint64_t now_ms) {
     hf_engine *engine = session->engine;
-    int error = drain_all(engine, shard) ? HF_SUCCESS : HF_ENOMEM;
+    int error = drain_due(engine, shard, now_ms) ? HF_SUCCESS : HF_ENOMEM;
     while (shard->later_count > 0 && hf_wheel_add(shard->wheel, shard->later[shard->later_count - 1])) {
         shard->later_count--;
     }

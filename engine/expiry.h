@@ -19,7 +19,7 @@ void hf_shards_close(hf_engine *engine);
 bool hf_hint_room(hf_session *session, uint32_t slot);
 /* Moves the session's hints of that slot's shard on into the wheel. HF_SUCCESS HF_EBUSY HF_ENOMEM */
 int hf_hint_make_room(hf_session *session, uint32_t slot);
-/* Says when to look at the slot. Before a compare-and-swap and hf_barrier_after_cas, and then a look at the clock (edge D1). */
+/* Says when to look at the slot, which is claimed by now. Then a full barrier, and a look at the clock (edge D1). */
 void hf_hint_push(hf_session *session, uint32_t slot, uint64_t time_ms);
 /* A hint pushed for that slot, by whomever, means nothing any more. */
 void hf_hint_died(hf_session *session, uint32_t slot);

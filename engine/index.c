@@ -18,24 +18,24 @@
  *     places:           0..5 in the bucket, 6..13 in its first overflow line, 14..21 in its second
  *
  * Rules of the header
- *   R1  A bit is set only from an open header, and only by whoever put the entry's word there (CAS from 0: "claimed").
- *   R2  A closed header stays closed; it is closed only by those who have seen a next table. So its valid bits only go.
- *   R3  A bit of an id is set in a table only by those who have closed the id's bucket in every older table.
- *   R4  A valid entry's word does not change. Whoever clears the bit sets the word to 0, except for migration: a
+ *   B1  A bit is set only from an open header, and only by whoever put the entry's word there (CAS from 0: "claimed").
+ *   B2  A closed header stays closed; it is closed only by those who have seen a next table. So its valid bits only go.
+ *   B3  A bit of an id is set in a table only by those who have closed the id's bucket in every older table.
+ *   B4  A valid entry's word does not change. Whoever clears the bit sets the word to 0, except for migration: a
  *       look-up that holds the header of before must still meet the word, find the header changed, and go on to the
  *       copy.
  *
  * Why exactly one insertion wins (guarantee A). Inserter a sets its bit in table K by a CAS from the header h. At that
  * instant the id is nowhere else:
- *   newer than K   an entry there needs K's bucket closed (R3), and h is open;
+ *   newer than K   an entry there needs K's bucket closed (B3), and h is open;
  *   in K           the scan that follows the load of h saw all entries of h, and the version says that h still stood;
- *   older than K   a closed the bucket, then looked and found nothing; a closed bucket gains nothing (R2).
+ *   older than K   a closed the bucket, then looked and found nothing; a closed bucket gains nothing (B2).
  * So if b closed a's bucket in K and went on to K + 1, a's CAS fails whichever came first: b's closing is a version
  * step, and had a's CAS been before it, b would have found the entry. With three tables and more it is the same three
  * lines.
  *
  * Why a look-up does not miss (guarantee B). An entry goes only from an older to a newer table, its copy valid before
- * the original's bit goes; look-ups go from old to new. They stop at the first open bucket, because of R3.
+ * the original's bit goes; look-ups go from old to new. They stop at the first open bucket, because of B3.
  *
  * Why no copy outlives a removal (guarantee E). Remover r clears the original's bit in table J; mover m copies it to
  * table M, having closed the id's buckets in J..M-1. m loads M's header h, then sees the original's bit still set, then
@@ -89,6 +89,7 @@ enum {
 #define MAX_BUCKETS (UINT64_C(1) << 31)
 #define HUGE_PAGE (UINT64_C(2) << 20)
 
+#define HOT static inline __attribute__((always_inline)) /* three look-ups in the life of an id: worth their size */
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
@@ -118,6 +119,8 @@ struct hf_index {
     hf_index_hash hash;
     void *context;
     uint64_t grow_at; /* a hint: with more ids held than this, see whether the newest table still does */
+    uintptr_t newest_buckets; /* hints, both, for prefetching: no table may be looked into outside of a section */
+    uint64_t newest_mask;
     pthread_mutex_t lock __attribute__((aligned(HF_CACHE_LINE))); /* for making and dropping tables, and what follows */
     struct table *newest;
     uint64_t moved; /* buckets of the oldest table that are empty and closed; migration's own */
@@ -158,7 +161,7 @@ static inline uint64_t *word_at(const struct table *table, struct bucket *bucket
 /* Bits of those words whose upper 64 - shift bits are `wanted`. No branch: a few entries are looked at in vain, which
  * costs less than a wrong guess. */
 #define EQUAL(i) ((uint64_t)(hf_load_acquire(&words[i]) >> shift == wanted) << (i)) /* edge I2 */
-static inline uint64_t match_bucket(const uint64_t *words, uint64_t wanted, unsigned shift) {
+HOT uint64_t match_bucket(const uint64_t *words, uint64_t wanted, unsigned shift) {
     return EQUAL(0) | EQUAL(1) | EQUAL(2) | EQUAL(3) | EQUAL(4) | EQUAL(5);
 }
 static inline uint64_t match_line(const uint64_t *words, uint64_t wanted, unsigned shift) {
@@ -167,7 +170,7 @@ static inline uint64_t match_line(const uint64_t *words, uint64_t wanted, unsign
 #undef EQUAL
 
 /* Valid places of `header` that match. They mean something only if the bucket's header is still `header` afterwards. */
-static inline uint64_t match(const struct table *table, struct bucket *bucket, uint64_t header, uint64_t wanted,
+HOT uint64_t match(const struct table *table, struct bucket *bucket, uint64_t header, uint64_t wanted,
                              unsigned shift) {
     uint64_t found = match_bucket(bucket->entries, wanted, shift);
     for (unsigned first = BUCKET_PLACES; UNLIKELY((header & VALID) >> first); first += LINE_PLACES) {
@@ -179,7 +182,7 @@ static inline uint64_t match(const struct table *table, struct bucket *bucket, u
 }
 
 /* The id's slot, or HF_INDEX_NONE; *header is the one of which that is true. */
-static inline uint32_t find_in(const hf_index *index, const struct table *table, struct bucket *bucket, uint64_t hash,
+HOT uint32_t find_in(const hf_index *index, const struct table *table, struct bucket *bucket, uint64_t hash,
                                const void *key, uint64_t *header) {
 again:
     *header = hf_load_acquire(&bucket->header); /* edge I1, from whoever set the bits */
@@ -239,7 +242,7 @@ static uint32_t link_line(hf_index *index, struct table *table, struct bucket *b
 }
 
 /* `words` are `count` places from place `first` on. */
-static inline bool claim_in(uint64_t *words, unsigned first, unsigned count, uint64_t header, uint64_t word,
+HOT bool claim_in(uint64_t *words, unsigned first, unsigned count, uint64_t header, uint64_t word,
                             struct place *place) {
     uint64_t free = ~(header >> first) & ((UINT64_C(1) << count) - 1);
     for (; free; free &= free - 1) {
@@ -340,6 +343,12 @@ static void count_table(hf_index *index, const struct table *table, int sign) {
     hf_fetch_add_relaxed(&index->gauges.entries, one * places);
 }
 
+static void set_hints(hf_index *index, const struct table *newest) {
+    hf_store_relaxed(&index->grow_at, grow_limit(newest)); /* relaxed, all three: hints */
+    hf_store_relaxed(&index->newest_buckets, (uintptr_t)newest->buckets);
+    hf_store_relaxed(&index->newest_mask, newest->mask);
+}
+
 /* Puts a table of `buckets` buckets in front. Under the lock. */
 static bool add_table(hf_index *index, uint64_t buckets) {
     uint64_t levels = hf_load_relaxed(&index->gauges.levels); /* relaxed: written under the lock that we hold */
@@ -353,7 +362,7 @@ static bool add_table(hf_index *index, uint64_t buckets) {
         return false;
     }
     count_table(index, table, 1);
-    hf_store_relaxed(&index->grow_at, grow_limit(table)); /* relaxed: a hint */
+    set_hints(index, table);
     hf_store_release(&index->newest->next, table);        /* edge I3, to next_of */
     index->newest = table;
     return true;
@@ -391,7 +400,7 @@ hf_index *hf_index_new(uint64_t expected, hf_index_same same, hf_index_hash hash
     index->context = context;
     index->gauges.bytes = bytes;
     index->newest = index->oldest = table;
-    index->grow_at = grow_limit(table);
+    set_hints(index, table);
     count_table(index, table, 1);
     pthread_mutex_init(&index->lock, NULL);
     return index;
@@ -416,9 +425,10 @@ static inline struct table *after_closed(const struct table *table) {
 }
 
 void hf_index_prefetch(const hf_index *index, uint64_t hash) {
-    for (const struct table *table = oldest_of(index); table != NULL; table = next_of(table)) {
-        hf_prefetch_write(bucket_of(table, hash));
-    }
+    /* Relaxed, both: of two tables, or of one that is gone, they name a wrong address, which is only prefetched. */
+    uintptr_t buckets = hf_load_relaxed(&index->newest_buckets);
+    uint64_t mask = hf_load_relaxed(&index->newest_mask);
+    hf_prefetch_write((const void *)(buckets + (hash & mask) * sizeof(struct bucket)));
 }
 
 uint32_t hf_index_find(const hf_index *index, uint64_t hash, const void *key) {
@@ -437,7 +447,7 @@ uint32_t hf_index_find(const hf_index *index, uint64_t hash, const void *key) {
 enum publication { PUBLISHED, FOUND, GONE, NO_PLACE, WAS_CLOSED };
 
 /* Sets the bit of an entry { hash, slot } unless the id is in the bucket; *existing is then its slot. */
-static inline enum publication publish_id(hf_index *index, struct table *table, struct bucket *bucket, uint64_t hash,
+HOT enum publication publish_id(hf_index *index, struct table *table, struct bucket *bucket, uint64_t hash,
                                           const void *key, uint32_t slot, uint32_t *existing) {
     struct place own = {NULL, 0};
     uint64_t header;
@@ -470,7 +480,7 @@ enum hf_index_result hf_index_insert(hf_index *index, uint64_t hash, const void 
                 return HF_INDEX_NO_MEMORY;
             }
         }
-        close_bucket(bucket); /* rule R3 */
+        close_bucket(bucket); /* rule B3 */
         uint64_t header;
         *existing = find_in(index, table, bucket, hash, key, &header);
         if (*existing != HF_INDEX_NONE) {
@@ -507,7 +517,7 @@ bool hf_index_remove(hf_index *index, uint64_t hash, uint32_t slot) {
         bool closed;
         removed = take_out(table, bucket_of(table, hash), entry_of(hash, slot), removed, &closed);
         if (LIKELY(!closed)) {
-            return removed; /* rule R3: newer tables do not have it */
+            return removed; /* rule B3: newer tables do not have it */
         }
         table = after_closed(table);
     }
@@ -576,7 +586,7 @@ static bool copy_entry(hf_index *index, const struct bucket *source, uint64_t so
                 return false;
             }
         }
-        close_bucket(bucket); /* rule R3 */
+        close_bucket(bucket); /* rule B3 */
         table = after_closed(table);
     }
 }
@@ -595,7 +605,7 @@ static bool move_bucket(hf_index *index, const struct table *table, struct bucke
         if (!copy_entry(index, bucket, bit, word)) {
             return false;
         }
-        /* The copy is in: the original's bit goes, but not its word (rule R4). A bit that is gone already was a
+        /* The copy is in: the original's bit goes, but not its word (rule B4). A bit that is gone already was a
          * removal's, which takes the copy out too. */
         while ((header & bit) && !hf_cas_acq_rel(&bucket->header, &header, (header & ~bit) + VERSION)) { /* edge I1 */
         }

@@ -170,7 +170,7 @@ static hf_verdict answer(hf_call *call, hf_outcome outcome, hf_state state) {
                          .outcome = outcome,
                          .position = position_of(call)};
         hf_ring_append(&session->ring, epoch, &note);
-        hf_tally(session, records);
+        hf_store_relaxed(&session->part.records, session->part.records + 1); /* relaxed: a gauge */
     }
     hf_store_relaxed(&session->asked, epoch); /* edge A1 */
     return HF_DONE;
@@ -297,9 +297,11 @@ static void write_slot(hf_call *call) {
     bool single = call->line_count == 1;
     slot->id = op->id;
     slot->user = lasts ? op->user : 0;
-    slot->line = !lasts ? HF_POOL_NONE
-                 : single ? hf_sku_line(&engine->skus, session->lines[0].sku)
-                          : write_blocks(session, call->line_count);
+    uint32_t line = !lasts   ? HF_POOL_NONE
+                    : single ? hf_sku_line(&engine->skus, session->lines[0].sku)
+                             : write_blocks(session, call->line_count);
+    /* Relaxed: a pop_magazine that comes too late may still read it as a link; its compare-and-swap then fails. */
+    hf_store_relaxed(&slot->line, line);
     hf_slot_set_times(slot, lasts ? deadline : call->now_ms, deadline, lasts && single ? session->lines[0].quantity : 0);
     hf_slot_set_facts(slot, 0, lasts ? call->line_count : 0);
     /* Edge R1: to hints that still name this slot from an earlier life. */
@@ -320,12 +322,12 @@ static void give_back(hf_call *call, hf_record_type type, uint32_t count, hf_out
     if (count == 0) {
         return;
     }
-    hf_part_give_back(call->session);
+    hf_part_give_back(&call->session->part);
     for (uint32_t i = 0; i < count; i++) {
         const hf_wanted *line = &call->session->lines[i];
         (void)hf_stock_return(call->session, type, line->sku, line->quantity, true);
     }
-    call->reply->ticket = hf_part_end(call->session, outcome, position);
+    call->reply->ticket = hf_part_end(&call->session->part, outcome, position);
 }
 
 /* A claim that came to nothing: the id is free again, and the slot once nobody can be reading it. */
@@ -368,7 +370,7 @@ static hf_verdict decide_life(hf_call *call, uint64_t version) {
                                                    : HF_SLOT_APPLIED;
     uint64_t word = hf_slot_word(hf_first_step(call->now_ms), state);
     hf_slot_set_facts(slot, version, hf_slot_line_count(slot));
-    call->reply->ticket = hf_part_end(session, HF_OUTCOME_OK, position_of(call));
+    call->reply->ticket = hf_part_end(&session->part, HF_OUTCOME_OK, position_of(call));
     call->reply->version = version;
     call->reply->outcome = HF_OUTCOME_OK;
     call->reply->state = hf_slot_public_state(state);
@@ -474,8 +476,9 @@ static hf_verdict begin_life(hf_call *call) {
     if (op->type == HF_OP_RESERVE) {
         hf_hint_push(session, call->slot, call->reply->deadline_ms);
     }
-    hf_part_begin(session, &(hf_entry){
-                               .type = type, .id = op->id, .time_ms = call->now_ms, .ttl_ms = op->ttl_ms, .user = op->user});
+    hf_part_begin(&session->part, type, &op->id, call->now_ms, 0);
+    session->part.head.ttl_ms = op->ttl_ms;
+    session->part.head.user = op->user;
     why = take_lines(call, type, &counter, &index);
     return __builtin_expect(why == HF_STEP_DONE, 1) ? decide_life(call, counter.version)
                                                     : undo_life(call, why, index, &counter);
@@ -498,7 +501,7 @@ static void load_lines(hf_call *call, const hf_slot *slot) {
 static hf_verdict decide_confirm(hf_call *call, hf_slot *slot, uint64_t step, bool late, uint64_t version) {
     hf_session *session = call->session;
     hf_reply *reply = call->reply;
-    reply->ticket = hf_part_end(session, HF_OUTCOME_OK, position_of(call));
+    reply->ticket = hf_part_end(&session->part, HF_OUTCOME_OK, position_of(call));
     reply->version = version;
     reply->outcome = late ? HF_OUTCOME_CONFIRMED_LATE : HF_OUTCOME_OK;
     reply->state = HF_STATE_CONFIRMED;
@@ -532,7 +535,7 @@ static hf_verdict take_reserved(hf_call *call, uint64_t word, bool late, bool *m
         return HF_DONE;
     }
     load_lines(call, slot);
-    hf_part_begin(session, &(hf_entry){.type = type, .id = slot->id, .time_ms = call->now_ms, .step = step});
+    hf_part_begin(&session->part, type, &slot->id, call->now_ms, step);
     hf_counter counter;
     uint32_t failed;
     hf_step_result why = call->line_count > 1 ? look(call, type, &counter, &failed) : HF_STEP_DONE;
@@ -592,11 +595,10 @@ static bool release_reserved(hf_call *call, uint64_t word) {
     if (!hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, HF_SLOT_CANCELLING))) { /* edge R1 */
         return false;
     }
-    hf_part_begin(session, &(hf_entry){
-                               .type = HF_RECORD_CANCEL, .id = slot->id, .time_ms = call->now_ms, .step = step});
-    hf_part_decide(session, epoch);
+    hf_part_begin(&session->part, HF_RECORD_CANCEL, &slot->id, call->now_ms, step);
+    hf_part_decide(&session->part, epoch);
     reply->version = hf_stock_release(session, HF_RECORD_CANCEL, slot);
-    reply->ticket = hf_part_end(session, HF_OUTCOME_OK, position_of(call));
+    reply->ticket = hf_part_end(&session->part, HF_OUTCOME_OK, position_of(call));
     reply->outcome = HF_OUTCOME_OK;
     reply->state = HF_STATE_CANCELLED;
     hf_slot_set_when(slot, call->now_ms);
@@ -648,22 +650,18 @@ static bool move_deadline(hf_call *call, uint64_t word) {
     hf_slot *slot = hf_slot_at(session->engine, call->slot);
     hf_reply *reply = call->reply;
     uint64_t step = hf_slot_step_of(word) + 1, deadline = hf_deadline(call->now_ms, call->op->ttl_ms);
-    hf_hint_push(session, call->slot, deadline);
-    bool claimed = hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, HF_SLOT_EXTENDING)); /* edge R1 */
-    hf_hint_died(session, call->slot); /* the one of the deadline before, or ours */
-    if (!claimed) {
+    if (!hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, HF_SLOT_EXTENDING))) { /* edge R1 */
         return false;
     }
-    hf_barrier_after_cas(); /* edge D1 */
+    hf_hint_died(session, call->slot); /* the one of the deadline before */
+    hf_hint_push(session, call->slot, deadline); /* behind the claim: until then it would look dead */
+    hf_full_barrier(); /* edge D1 */
     uint64_t now_ms = hf_engine_now(session->engine);
     hf_slot_set_when(slot, deadline);
-    hf_part_begin(session, &(hf_entry){.type = HF_RECORD_EXTEND,
-                                       .id = slot->id,
-                                       .time_ms = call->now_ms,
-                                       .step = step,
-                                       .ttl_ms = deadline - call->now_ms});
-    hf_part_decide(session, hf_engine_epoch(session->engine)); /* after the claim's load, before the store that decides */
-    reply->ticket = hf_part_end(session, HF_OUTCOME_OK, position_of(call));
+    hf_part_begin(&session->part, HF_RECORD_EXTEND, &slot->id, call->now_ms, step);
+    session->part.head.ttl_ms = deadline - call->now_ms;
+    hf_part_decide(&session->part, hf_engine_epoch(session->engine)); /* after the claim's load, before the store that decides */
+    reply->ticket = hf_part_end(&session->part, HF_OUTCOME_OK, position_of(call));
     reply->outcome = HF_OUTCOME_OK;
     reply->state = HF_STATE_LIVE;
     reply->deadline_ms = deadline;
@@ -686,12 +684,12 @@ static hf_verdict extend(hf_call *call) {
         }
         switch (state) {
         case HF_SLOT_LIVE:
-            call->room = hf_record_need(hf_slot_line_count(slot)); /* it may expire at once, with all its lines */
-            if (call->session->logs && !hf_ring_room(&call->session->ring, call->room)) {
-                return HF_WANTS_ROOM;
-            }
             if (!hf_hint_room(call->session, call->slot)) {
                 return HF_WANTS_HINT;
+            }
+            call->room = hf_record_need(hf_slot_line_count(slot)); /* it may be due again at once, and is expired here then */
+            if (call->session->logs && !hf_ring_room(&call->session->ring, call->room)) {
+                return HF_WANTS_ROOM;
             }
             if (move_deadline(call, word)) {
                 return HF_DONE;
@@ -784,7 +782,6 @@ static void announce_sku(void *context, uint32_t number) {
                       .name = line->name,
                       .name_length = (uint32_t)line->name_length};
     hf_ring_append(&session->ring, hf_engine_epoch(session->engine), &entry);
-    hf_tally(session, records);
 }
 
 /* Does what the section could not. HF_SUCCESS: try again. */
@@ -820,8 +817,10 @@ static inline void keep_position(const hf_call *call) {
 /* Carries out one well-formed operation. */
 static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply *reply) {
     hf_call call = {.session = session, .op = op, .reply = reply, .hash = hash, .room = HF_RECORD_FEW};
+    hf_index_prefetch(session->engine->index, hash); /* needed last, and as far away as the SKU */
     if (begins(op->type)) {
         resolve(&call);
+        hf_prefetch_write(session->lines[0].sku);
         call.room = hf_record_need(call.line_count);
         call.if_version = op->line_count == 1 ? op->if_version : 0;
     }

@@ -3,6 +3,9 @@
  * Edges
  *   P1  a magazine: pushed (CAS of the stack) -> popped (CAS). Carries the cells' contents and chains.
  *   P2  a grace period's end: `ended` stored -> loaded by hf_pool_settle. With G1 it carries the last reads of retired cells.
+ *   P3  memory: `backed` stored -> loaded by whoever hands out cells below it. They may be touched.
+ *   D2  a retirement against a grace period. Retirer: take the cell out of sight; barrier; load `begun`. Grace period: count `begun`;
+ *       wait. One that the retirer did not see begun begins after the cell was out of sight: no section in it can find the cell.
  */
 #include "pool.h"
 
@@ -16,6 +19,7 @@
 #include "wal/error.h"
 
 #define HUGE_PAGE (UINT64_C(2) << 20)
+#define KEEP_MOST 16384u /* ready cells that a cache keeps to itself: what a busy session turns over in a millisecond or two */
 
 static pthread_mutex_t growth = PTHREAD_MUTEX_INITIALIZER; /* one pool grows at a time */
 
@@ -32,7 +36,7 @@ static bool back(hf_pool *pool, uint64_t wanted) {
         done = mprotect(from, (cells - backed) * HF_POOL_CELL, PROT_READ | PROT_WRITE) == 0;
         if (done) {
             (void)madvise(from, (cells - backed) * HF_POOL_CELL, MADV_HUGEPAGE); /* advice: works without */
-            hf_store_release(&pool->backed, cells); /* to hf_pool_refill: the memory is there */
+            hf_store_release(&pool->backed, cells); /* edge P3 */
         } else {
             (void)hf_fail_system(-errno, "no memory for %llu more cells",
                                  (unsigned long long)(cells - backed));
@@ -45,6 +49,7 @@ static bool back(hf_pool *pool, uint64_t wanted) {
 int hf_pool_open(hf_pool *pool, uint64_t limit, uint64_t expected) {
     uint64_t cells = (limit + HF_POOL_STEP - 1) / HF_POOL_STEP * HF_POOL_STEP;
     *pool = (hf_pool){.limit = limit, .reserved = cells * HF_POOL_CELL + HUGE_PAGE};
+    pool->keep = limit / 64 < KEEP_MOST ? (uint32_t)(limit / 64) : KEEP_MOST;
     void *range = mmap(NULL, pool->reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (range == MAP_FAILED) {
         return hf_fail_system(-ENOMEM, "no address space for %llu cells", (unsigned long long)cells);
@@ -127,15 +132,15 @@ void hf_pool_retire(const hf_pool *pool, hf_pool_cache *cache, uint32_t number) 
 /* ---- the stack of magazines -------------------------------------------------------------------------------------- */
 
 static void push_magazine(hf_pool *pool, uint32_t first) {
-    hf_word128 top = hf_load128_acquire(&pool->stack);
+    hf_word128 top = hf_load128_acquire(&pool->stack); /* edge P1 */
     do {
-        hf_store_relaxed(&link_of(pool, first)->next_magazine, (uint32_t)top.lo); /* relaxed: P1 carries it */
+        hf_store_relaxed(&link_of(pool, first)->next_magazine, (uint32_t)top.lo); /* relaxed: edge P1 carries it */
     } while (!hf_cas128_acq_rel(&pool->stack, &top, (hf_word128){first + UINT64_C(1), top.hi + 1})); /* edge P1 */
 }
 
 /* The first cell of a magazine, or HF_POOL_NONE. */
 static uint32_t pop_magazine(hf_pool *pool) {
-    hf_word128 top = hf_load128_acquire(&pool->stack);
+    hf_word128 top = hf_load128_acquire(&pool->stack); /* edge P1 */
     while (top.lo != 0) {
         uint32_t first = (uint32_t)top.lo - 1;
         /* Relaxed: if somebody has taken it meanwhile this is rubbish, and the CAS fails by the count of changes. */
@@ -155,7 +160,7 @@ static bool take_fresh(hf_pool *pool, hf_pool_cache *cache) {
         if (from >= limit) {
             return false;
         }
-        if (from + HF_POOL_MAGAZINE > hf_load_acquire(&pool->backed) && /* from back: the memory is there */
+        if (from + HF_POOL_MAGAZINE > hf_load_acquire(&pool->backed) && /* edge P3 */
             !back(pool, from + HF_POOL_MAGAZINE)) {
             return false;
         }
@@ -172,7 +177,7 @@ bool hf_pool_take_run(hf_pool *pool, uint64_t count, uint32_t *first) {
         if (count > pool->limit || from > pool->limit - count) {
             return false;
         }
-        if (from + count > hf_load_acquire(&pool->backed) && !back(pool, from + count)) { /* from back */
+        if (from + count > hf_load_acquire(&pool->backed) && !back(pool, from + count)) { /* edge P3 */
             return false;
         }
     } while (!hf_cas_relaxed(&pool->fresh, &from, from + count));
@@ -191,7 +196,7 @@ bool hf_pool_refill(hf_pool *pool, hf_pool_cache *cache, const hf_grace *grace) 
         return take_fresh(pool, cache);
     }
     for (uint32_t number = first, next; number != HF_POOL_NONE; number = next) {
-        next = hf_load_relaxed(&link_of(pool, number)->next); /* relaxed: P1 carried it */
+        next = hf_load_relaxed(&link_of(pool, number)->next); /* relaxed: edge P1 carried it */
         hf_pool_append(pool, &cache->ready, number);
     }
     return true;
@@ -213,16 +218,17 @@ void hf_pool_settle(hf_pool *pool, hf_pool_cache *cache, const hf_grace *grace, 
     if (cache->old.count == 0 && cache->young.count > 0) {
         cache->old = cache->young;
         cache->young = hf_pool_no_cells;
-        hf_barrier_after_cas(); /* the removals' compare-and-swaps, then this load: one that begins later sees them */
-        cache->old_since = hf_load_acquire(&grace->begun);
+        hf_barrier_after_cas(); /* edge D2: the removals' compare-and-swaps, then this load */
+        cache->old_since = hf_load_acquire(&grace->begun); /* edge D2 */
     }
-    while (cache->ready.count > (all ? 0 : 16 * HF_POOL_MAGAZINE)) {
+    while (cache->ready.count > (all ? 0 : pool->keep)) {
         give_away(pool, cache);
     }
 }
 
 uint64_t hf_pool_used(const hf_pool *pool) {
-    return hf_load_acquire(&pool->fresh); /* acquire, so that cells below it have memory for this thread, too */
+    /* No edge: cells below it have memory, since mprotect had returned before it was raised. */
+    return hf_load_acquire(&pool->fresh);
 }
 uint64_t hf_pool_bytes(const hf_pool *pool) {
     return hf_load_relaxed(&pool->backed) * HF_POOL_CELL; /* relaxed: a gauge */

@@ -39,6 +39,7 @@ typedef struct hf_pool {
     uint8_t *cells;
     uint64_t limit;    /* cells there may be */
     uint64_t reserved; /* bytes of address space */
+    uint32_t keep;     /* ready cells that a cache keeps */
     hf_word128 stack __attribute__((aligned(HF_CACHE_LINE))); /* { first cell of the first magazine + 1, changes } */
     uint64_t fresh;                                           /* cells from here on were never handed out */
     uint64_t backed;                                          /* cells that have memory */
@@ -82,6 +83,7 @@ static inline uint32_t hf_pool_get(const hf_pool *pool, hf_pool_cache *cache) {
     uint32_t number = cache->ready.first;
     cache->ready.first = hf_load_relaxed(&link->next); /* relaxed: this thread's chain */
     cache->ready.count--;
+    hf_prefetch_write(hf_pool_cell(pool, cache->ready.count > 0 ? cache->ready.first : number)); /* for the next */
     return number;
 }
 

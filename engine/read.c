@@ -1,7 +1,7 @@
 /* Reads: one SKU, one id, and walks over all of them.
  *
- * A slot is read without claiming it: its word, its fields, its word again. The same word twice: the fields belong together (edges
- * R1, R2 in operation.c). Visitors are called outside of sections, on copies.
+ * A slot is read without claiming it: its word, its fields, its word again. The same word twice: the fields belong together
+ * (edges R1, R2 in operation.c). Visitors are called outside of sections, on copies.
  */
 #include <stdlib.h>
 

@@ -179,17 +179,17 @@ static void get_lines(hf_chunk *chunk, hf_entry *entry, hf_step *steps, bool one
         *good = false;
         return;
     }
+    int64_t least = entry->type == HF_RECORD_ADJUST ? -HF_MAX_QUANTITY : 0;
     for (uint64_t i = 0; i < count && *good; i++) {
         uint64_t sku = get_number(&chunk->at, chunk->end, good);
         steps[i].quantity = entry->type == HF_RECORD_ADJUST ? get_signed(&chunk->at, chunk->end, good)
                                                             : (int64_t)get_number(&chunk->at, chunk->end, good);
         steps[i].version = get_number(&chunk->at, chunk->end, good);
         steps[i].change = entry->type == HF_RECORD_COUNT ? get_signed(&chunk->at, chunk->end, good) : 0;
-        bool negative = entry->type == HF_RECORD_ADJUST && steps[i].quantity < 0;
-        int64_t size = negative ? -(steps[i].quantity + 1) : steps[i].quantity;
-        *good = *good && sku > 0 && sku < UINT32_MAX && size >= 0 && size <= HF_MAX_QUANTITY &&
-                steps[i].version > 0 && steps[i].version >> 48 == 0 && steps[i].change >= -HF_MAX_QUANTITY &&
-                steps[i].change <= HF_MAX_QUANTITY;
+        bool quantity = steps[i].quantity >= least && steps[i].quantity <= HF_MAX_QUANTITY &&
+                        (steps[i].quantity != 0 || entry->type == HF_RECORD_COUNT);
+        *good = *good && sku > 0 && sku < UINT32_MAX && quantity && steps[i].version > 0 && steps[i].version >> 48 == 0 &&
+                steps[i].change >= -HF_MAX_QUANTITY && steps[i].change <= HF_MAX_QUANTITY;
         steps[i].sku = (uint32_t)sku;
     }
     entry->steps = steps;

@@ -586,7 +586,7 @@ static int take_chunk(hf_replay *replay, hf_chunk chunk) {
     while (!error && (more = hf_record_decode(&chunk, &entry, replay->steps)) > 0) {
         error = take_record(replay, chunk.session, &entry);
     }
-    (void)hf_raise_relaxed(&engine->now_ms, chunk.context.time_ms);
+    (void)hf_raise_relaxed(&engine->now_ms, chunk.context.time_ms); /* relaxed: nobody else has this engine yet */
     return error ? error : more < 0 ? corrupt(replay, "a record is malformed") : HF_SUCCESS;
 }
 
@@ -635,7 +635,7 @@ int hf_replay_epoch(void *context, const hf_wal_epoch *epoch) {
     int error = each_chunk(replay, epoch, true);
     error = error ? error : each_chunk(replay, epoch, false);
     error = error ? error : end_epoch(replay);
-    (void)hf_raise_relaxed(&replay->engine->now_ms, epoch->time_ms);
+    (void)hf_raise_relaxed(&replay->engine->now_ms, epoch->time_ms); /* relaxed: the same */
     return error;
 }
 
@@ -678,11 +678,8 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
         return hf_fail(HF_ENOMEM, "ring_bytes is %u: too small for what recovery has to write", engine->options.ring_bytes);
     }
     hf_section_enter();
-    hf_part_begin(keeper, &(hf_entry){.type = open->type,
-                                      .parts = HF_PART_RECOVERY,
-                                      .id = open->id,
-                                      .step = open->step,
-                                      .time_ms = hf_engine_now(engine)});
+    hf_part_begin(&keeper->part, open->type, &open->id, hf_engine_now(engine), open->step);
+    keeper->part.head.parts = HF_PART_RECOVERY;
     keeper->part.give = give ? HF_PART_GIVE : 0;
     for (uint32_t i = 0; i < open->line_count; i++) {
         const hf_step *line = &open->lines[i];
@@ -692,7 +689,7 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
         }
     }
     if (any) {
-        (void)hf_part_end(keeper, HF_OUTCOME_IN_PROGRESS, 0);
+        (void)hf_part_end(&keeper->part, HF_OUTCOME_IN_PROGRESS, 0);
     }
     hf_section_leave();
     engine->undone++;

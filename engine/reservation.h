@@ -106,16 +106,24 @@ static inline hf_state hf_slot_public_state(hf_slot_state state) {
 /* ---- the packed fields. Loads are acquire and stores release (edge R2), so that a reader who meets a claimer's field meets the
  * claimed word after it, and does not believe what it read. */
 
-static inline uint64_t hf_slot_when(const hf_slot *slot) { return hf_load_acquire(&slot->when) & HF_TIME_MASK; }
+static inline uint64_t hf_slot_when(const hf_slot *slot) {
+    return hf_load_acquire(&slot->when) & HF_TIME_MASK; /* edge R2 */
+}
 static inline void hf_slot_set_when(hf_slot *slot, uint64_t time_ms) {
     uint64_t quantity = hf_load_relaxed(&slot->when) & ~HF_TIME_MASK; /* relaxed: the claimer's own field */
     hf_store_release(&slot->when, quantity | time_ms);               /* edge R2 */
 }
-static inline uint64_t hf_slot_first_deadline(const hf_slot *slot) { return hf_load_acquire(&slot->first) & HF_TIME_MASK; }
-static inline uint64_t hf_slot_version(const hf_slot *slot) { return hf_load_acquire(&slot->facts) & ((UINT64_C(1) << 48) - 1); }
-static inline uint32_t hf_slot_line_count(const hf_slot *slot) { return (uint32_t)(hf_load_acquire(&slot->facts) >> 48); }
+static inline uint64_t hf_slot_first_deadline(const hf_slot *slot) {
+    return hf_load_acquire(&slot->first) & HF_TIME_MASK; /* edge R2 */
+}
+static inline uint64_t hf_slot_version(const hf_slot *slot) {
+    return hf_load_acquire(&slot->facts) & ((UINT64_C(1) << 48) - 1); /* edge R2 */
+}
+static inline uint32_t hf_slot_line_count(const hf_slot *slot) {
+    return (uint32_t)(hf_load_acquire(&slot->facts) >> 48); /* edge R2 */
+}
 static inline int64_t hf_slot_quantity(const hf_slot *slot) { /* of the only line */
-    uint64_t low = hf_load_acquire(&slot->when) >> HF_TIME_BITS, high = hf_load_acquire(&slot->first) >> 46;
+    uint64_t low = hf_load_acquire(&slot->when) >> HF_TIME_BITS, high = hf_load_acquire(&slot->first) >> 46; /* edge R2 */
     return (int64_t)(high << 22 | low);
 }
 static inline void hf_slot_set_facts(hf_slot *slot, uint64_t version, uint32_t line_count) {

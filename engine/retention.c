@@ -38,6 +38,7 @@ static hf_pool_chain *own_list(hf_remembered *remembered) {
     if (which != remembered->seen) {
         remembered->seen = which;
         hf_store_relaxed(&remembered->due, UINT64_MAX); /* relaxed: a hint to the keeper */
+        remembered->first_hash = 0;
         assert(remembered->list[which].count == 0);
     }
     return &remembered->list[which];
@@ -54,7 +55,7 @@ void hf_remember(hf_session *session, uint32_t slot, uint64_t ended_ms) {
 }
 
 /* false: it is being confirmed late, or was meanwhile, and is to be remembered on. */
-static bool forget(hf_session *session, uint32_t number, uint64_t now_ms) {
+static bool forget(hf_session *session, uint32_t number, uint64_t hash, uint64_t now_ms) {
     hf_engine *engine = session->engine;
     hf_slot *slot = hf_slot_at(engine, number);
     uint64_t word = hf_load_acquire(&slot->word); /* edge R1 */
@@ -65,18 +66,34 @@ static bool forget(hf_session *session, uint32_t number, uint64_t now_ms) {
     if (!hf_slot_has_ended(hf_slot_state_of(word)) || hf_slot_when(slot) + engine->options.retention_ms > now_ms) {
         return false;
     }
-    if (!hf_cas_acq_rel(&slot->word, &word, hf_slot_word(hf_slot_step_of(word), HF_SLOT_FREE))) { /* edge R1 */
+    uint64_t gone = hf_slot_word(hf_slot_step_of(word), HF_SLOT_FREE);
+    if (hf_slot_state_of(word) != HF_SLOT_EXPIRED) {
+        hf_store_release(&slot->word, gone); /* edge R1: these states are final, nobody else changes the word */
+    } else if (!hf_cas_acq_rel(&slot->word, &word, gone)) { /* edge R1 */
         return false;
     }
-    (void)hf_index_remove(engine->index, hf_id_hash(engine, slot->id), number);
+    (void)hf_index_remove(engine->index, hash ? hash : hf_id_hash(engine, slot->id), number);
     hf_retire_lines(session, slot);
     hf_pool_retire(&engine->slots, &session->slots, number);
     hf_tally(session, ids_forgotten);
     return true;
 }
 
-/* Forgets up to `most` of a list; what must stay goes to its end. */
-static void forget_from(hf_session *session, hf_pool_chain *list, uint64_t now_ms, unsigned most) {
+/* Brings in what forgetting a list's first will touch: its bucket, and the slot after it. Returns its hash. */
+static uint64_t look_ahead(const hf_engine *engine, const hf_pool_chain *list) {
+    if (list->count == 0) {
+        return 0;
+    }
+    const hf_slot *slot = hf_slot_at(engine, list->first);
+    uint64_t hash = hf_id_hash(engine, slot->id);
+    uint32_t next = hf_load_relaxed(&slot->next); /* relaxed: this thread's chain */
+    hf_index_prefetch(engine->index, hash);
+    hf_prefetch_write(next != HF_POOL_NONE ? hf_slot_at(engine, next) : slot);
+    return hash;
+}
+
+/* Forgets up to `most` of a list; what must stay goes to its end. *ahead (may be NULL) is the first's hash, or 0. */
+static void forget_from(hf_session *session, hf_pool_chain *list, uint64_t now_ms, unsigned most, uint64_t *ahead) {
     const hf_engine *engine = session->engine;
     for (; most > 0 && list->count > 0; most--) {
         uint32_t number = list->first;
@@ -85,7 +102,11 @@ static void forget_from(hf_session *session, hf_pool_chain *list, uint64_t now_m
             return;
         }
         (void)hf_pool_pop(&engine->slots, list);
-        if (!forget(session, number, now_ms)) {
+        uint64_t hash = ahead ? *ahead : 0;
+        if (ahead) {
+            *ahead = look_ahead(engine, list);
+        }
+        if (!forget(session, number, hash, now_ms)) {
             hf_pool_append(&engine->slots, list, number);
         }
     }
@@ -97,7 +118,7 @@ static uint64_t first_due(const hf_engine *engine, const hf_pool_chain *list) {
 
 void hf_forget_some(hf_session *session, uint64_t now_ms) {
     hf_pool_chain *list = own_list(&session->remembered);
-    forget_from(session, list, now_ms, AT_ONCE);
+    forget_from(session, list, now_ms, AT_ONCE, &session->remembered.first_hash);
     hf_store_relaxed(&session->remembered.due, first_due(session->engine, list)); /* relaxed: a hint to the keeper */
 }
 
@@ -112,14 +133,14 @@ static bool take_over(hf_session *keeper, hf_session *session, uint64_t now_ms, 
     uint64_t due = hf_load_relaxed(&remembered->due); /* relaxed: a hint; the session's own last words */
     if (session != keeper && !remembered->turned && due != UINT64_MAX && due + idle_ms <= now_ms) {
         hf_store_release(&remembered->which, 1 - remembered->which); /* edge T1 */
-        hf_barrier_after_cas(); /* the count of grace periods is read after the turn */
+        hf_barrier_after_cas(); /* edge D2: the turn, then the count of grace periods, where adding 0 is the barrier */
         remembered->turned = true;
-        remembered->turned_at = hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(0));
+        remembered->turned_at = hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(0)); /* edge D2 */
     }
     for (bool more = remembered->stolen.count > 0; more;) {
         uint32_t before = remembered->stolen.count;
         hf_section_enter();
-        forget_from(keeper, &remembered->stolen, now_ms, SLICE);
+        forget_from(keeper, &remembered->stolen, now_ms, SLICE, NULL);
         hf_section_leave();
         more = remembered->stolen.count > 0 && before - remembered->stolen.count == SLICE;
     }

@@ -3,6 +3,8 @@
  * Edges
  *   L1  records: `tail` stored by hf_ring_append -> loaded by hf_ring_take. Carries the bytes and the marks.
  *   L2  room: `head` stored by hf_ring_take -> loaded by hf_ring_room. The bytes were copied.
+ *   L3  a mark: its `epoch` stored by hf_ring_append -> loaded by hf_ring_take, which may meet the mark of the epoch that is filling
+ *       before it meets its records. Carries where that epoch begins.
  */
 #include "ring.h"
 
@@ -42,9 +44,9 @@ bool hf_ring_room(hf_ring *ring, uint64_t bytes) {
 /* The first record of an epoch: a chunk begins. */
 static void begin_epoch(hf_ring *ring, uint64_t epoch) {
     hf_ring_mark *mark = &ring->marks[epoch % 4];
-    hf_store_relaxed(&mark->from, ring->tail); /* relaxed, all three: edge L1 carries them */
+    hf_store_relaxed(&mark->from, ring->tail); /* relaxed, both: edge L3 carries them */
     hf_store_relaxed(&mark->names, 0u);
-    hf_store_relaxed(&mark->epoch, epoch);
+    hf_store_release(&mark->epoch, epoch); /* edge L3 */
     ring->context = (hf_record_context){0};
     ring->epoch = epoch;
 }
@@ -78,15 +80,15 @@ int hf_ring_take(hf_ring *ring, uint64_t epoch, uint32_t number, int (*put)(void
                  bool *any) {
     uint64_t head = hf_load_relaxed(&ring->head), end = hf_load_acquire(&ring->tail); /* relaxed: our own; edge L1 */
     const hf_ring_mark *next = &ring->marks[(epoch + 1) % 4], *own = &ring->marks[epoch % 4];
-    if (hf_load_relaxed(&next->epoch) == epoch + 1) { /* relaxed: edge L1 carried what lies before `end` */
-        uint64_t from = hf_load_relaxed(&next->from);
+    if (hf_load_acquire(&next->epoch) == epoch + 1) { /* edge L3 */
+        uint64_t from = hf_load_relaxed(&next->from); /* relaxed: edge L3 carried it */
         end = from < end ? from : end;
     }
     *any = end > head;
     if (!*any) {
         return 0;
     }
-    assert(hf_load_relaxed(&own->epoch) == epoch && hf_load_relaxed(&own->from) == head);
+    assert(hf_load_relaxed(&own->epoch) == epoch && hf_load_relaxed(&own->from) == head); /* relaxed: edge L1 carried both */
     uint8_t header[HF_CHUNK_HEADER];
     hf_chunk_header(header, number, end - head, hf_load_relaxed(&own->names) != 0); /* relaxed: edge L1 */
     uint64_t at = head & (ring->size - 1), length = end - head;

@@ -62,7 +62,7 @@ static int put(void *context, const void *data, size_t length) {
 }
 
 static void grace_period(hf_engine *engine) {
-    hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(1)); /* edge P2's other count: cells retired before it are covered */
+    hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(1)); /* edge D2, to hf_pool_settle and take_over */
     hf_grace_period();
     hf_store_release(&engine->grace.ended, hf_load_relaxed(&engine->grace.begun)); /* edge P2; relaxed: only sealers add, one at a time */
 }
@@ -80,7 +80,7 @@ static int write_epoch(hf_engine *engine, uint64_t epoch) {
         if (error) {
             return error;
         }
-        records += hf_load_relaxed(&session->records); /* relaxed: a gauge, which may be some of the next epoch ahead */
+        records += hf_load_relaxed(&session->part.records); /* relaxed: a gauge, which may be some of the next epoch ahead */
     }
     hf_store_relaxed(&engine->records_written, records); /* relaxed: a gauge */
     if (sealing.begun) {

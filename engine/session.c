@@ -68,6 +68,7 @@ int hf_session_new(hf_engine *engine, hf_session **made) {
     int error = allocate(session);
     if (!error && session->logs) {
         error = hf_ring_open(&session->ring, engine->options.ring_bytes);
+        session->part.ring = &session->ring;
     }
     if (error) {
         free_struct(session);
@@ -151,7 +152,6 @@ static int announce(hf_session *session) {
                       .name_length = (uint32_t)strlen(session->name->name)};
     hf_ring_append(&session->ring, hf_engine_epoch(session->engine), &entry);
     hf_section_leave();
-    hf_tally(session, records);
     return HF_SUCCESS;
 }
 

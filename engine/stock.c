@@ -15,7 +15,7 @@ uint64_t hf_stock_return(hf_session *session, hf_record_type type, hf_sku *sku, 
         counter = (hf_counter){counter.on_hand + on_hand, counter.reserved + reserved, counter.version + 1};
         uint64_t epoch = hf_engine_epoch(session->engine);
         if (hf_cas128_acq_rel(&sku->word, &word, hf_counter_word(counter))) { /* edge W1 */
-            hf_part_step(session, epoch, (hf_step){sku->number, quantity, 0, counter.version});
+            hf_part_step(&session->part, epoch, (hf_step){sku->number, quantity, 0, counter.version});
             return counter.version;
         }
     }

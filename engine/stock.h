@@ -111,7 +111,7 @@ static inline hf_step_result hf_stock_take(hf_session *session, hf_record_type t
         uint64_t epoch = hf_engine_epoch(session->engine); /* after the load, before the compare-and-swap */
         if (__builtin_expect(hf_cas128_acq_rel(&sku->word, &word, hf_counter_word(*counter)), 1)) { /* edge W1 */
             int64_t change = type == HF_RECORD_COUNT ? counter->on_hand - before.on_hand : 0;
-            hf_part_step(session, epoch, (hf_step){sku->number, quantity, change, counter->version});
+            hf_part_step(&session->part, epoch, (hf_step){sku->number, quantity, change, counter->version});
             return HF_STEP_DONE;
         }
     }

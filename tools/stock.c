@@ -83,8 +83,7 @@ int hf_stock_write_csv(hf_session *session, FILE *out) {
     return exit_code;
 }
 
-/* How many bytes at `text` are one whole, shortest-form UTF-8 character; 0: none. */
-static size_t utf8_length(const uint8_t *text, size_t length) {
+size_t hf_utf8_length(const uint8_t *text, size_t length) {
     static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
     size_t count = text[0] < 0x80 ? 1 : text[0] >> 5 == 6 ? 2 : text[0] >> 4 == 14 ? 3 : text[0] >> 3 == 30 ? 4 : 0;
     if (count <= 1 || count > length)
@@ -103,7 +102,7 @@ void hf_write_json_string(FILE *out, const void *bytes, size_t length) {
     const uint8_t *text = bytes;
     fputc('"', out);
     for (size_t at = 0; at < length;) {
-        size_t count = utf8_length(text + at, length - at);
+        size_t count = hf_utf8_length(text + at, length - at);
         if (count == 0 || text[at] < 0x20 || text[at] == 0x7f)
             fprintf(out, "\\u%04x", text[at]);
         else if (text[at] == '"' || text[at] == '\\')

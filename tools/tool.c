@@ -1,6 +1,8 @@
 /* What the subcommands share: telling trouble, reading arguments, opening directories. */
 #include "tool.h"
 
+#include "copy.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -90,11 +92,18 @@ void hf_tool_options(hf_options *options, uint32_t flags, const uint64_t *now) {
     options->clock_context = (void *)(uintptr_t)now;
 }
 
+enum { ATTEMPTS = 20 };
+
 int hf_open_directory(hf_opened *opened, const char *directory, uint32_t flags) {
     *opened = (hf_opened){0};
     hf_options options;
     hf_tool_options(&options, flags | HF_NO_THREADS | HF_MUST_EXIST, NULL);
     int error = hf_open(directory, &options, &opened->engine);
+    /* A writer that takes checkpoints lets go of log while it is read: what is missing is no damage then. */
+    for (int i = 0; i < ATTEMPTS && (error == HF_ENOTFOUND || error == HF_ECORRUPT) && (flags & HF_READ_ONLY) &&
+                    hf_is_in_use(directory);
+         i++)
+        error = hf_open(directory, &options, &opened->engine);
     if (error)
         return hf_tell_error(error, directory);
     error = hf_session_open(opened->engine, NULL, &opened->session);

@@ -27,6 +27,12 @@ int hf_command_stat(int argc, char **argv);
 int hf_command_verify(int argc, char **argv);
 int hf_command_checkpoint(int argc, char **argv);
 int hf_command_demo(int argc, char **argv);
+int hf_command_serve(int argc, char **argv);
+int hf_command_top(int argc, char **argv);
+int hf_command_dump(int argc, char **argv);
+int hf_command_replay(int argc, char **argv);
+int hf_command_history(int argc, char **argv);
+int hf_command_repair(int argc, char **argv);
 
 /* Prints "holdfast: " and the sentence to stderr, and returns `exit_code`. */
 int hf_tell(int exit_code, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -72,6 +78,8 @@ void hf_catch_signals(void);
 /* Every SKU as `sku,on_hand,reserved`, sorted by the bytes of sku, header line first. HF_EXIT_FINE, or it was told why
  * not; whether `out` took it all is the caller's to check. */
 int hf_stock_write_csv(hf_session *session, FILE *out);
+/* How many bytes at `text` are one whole, shortest-form UTF-8 character; 0: none. */
+size_t hf_utf8_length(const uint8_t *text, size_t length);
 /* `length` bytes as a JSON string: UTF-8 as it is, what JSON wants escaped, and bytes that are no UTF-8 as \u00XX each.
  * */
 void hf_write_json_string(FILE *out, const void *text, size_t length);

@@ -2,52 +2,45 @@
  *
  * What is checked
  *   A  Every record kept can be read: the log reader checks digests and the hash chain of batches.
- *   B  Epochs never decrease.
- *   C  Each SKU's versions are gapless from the first that is kept.
- *   D  Where a SKU's chain is kept from version 1: after no step is on_hand or reserved below zero, and no step that
- *      takes units (purchase, reserve, late confirm, adjust downwards) leaves less than nothing available.
- *   E  The last version, and where D's chain is whole the sums, are those of the state that replay made.
- *   F  For every SKU, reserved is what the live reservations' lines add up to.
+ *   B  Every SKU's versions are gapless, no step leads below zero, none oversells (chains.h); epochs never decrease.
+ *   C  The state ends where the log does: each SKU's last version, and what it adds up to.
+ *   D  For every SKU, reserved is what the live reservations' lines add up to.
+ *   E  Where the log is kept from its first record: the log alone, replayed by the ledger, gives the state that the
+ *      engine has from its checkpoint and the log behind it; every SKU, every live reservation.
+ *   F  No operation was left undecided by a recovery. Those that are open at the very end, where a crash cut them off
+ * or a writer is at work, are given back or completed by the state as well, and not one more. G  Two recoveries give
+ * the same: two read-only ones the same state; with --recover-copy two of a copy for writing the same bytes, and a
+ * third changes nothing.
  *
- * Steps of one SKU stand in one epoch in any order, so an epoch's steps are collected, sorted by version, then applied:
- * memory is that of the largest epoch, the SKUs, and no more.
+ * Memory: the state twice, the ledger, and the largest epoch's steps.
  */
-#include "progress.h"
+#include "chains.h"
+#include "compare.h"
+#include "copy.h"
+#include "read.h"
 #include "tool.h"
 
+#include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const char help[] =
-    "usage: holdfast verify --dir D [--json]\n"
+    "usage: holdfast verify --dir D [--recover-copy DIR] [--json]\n"
     "\n"
-    "Reads the whole log of directory D and checks it: every record readable; every SKU's versions without a gap;\n"
-    "no step below zero or beyond what was available; the sums equal to the state; live reservations equal to\n"
-    "what is reserved. Changes nothing; D may be in use.\n"
+    "Reads the whole log of directory D and checks it: every digest; every SKU's versions without a gap; no step\n"
+    "below zero or beyond what was available; no operation left undecided; live reservations equal to what is\n"
+    "reserved; the log alone equal to checkpoint and log, where all of it is kept; two recoveries equal. Changes\n"
+    "nothing; D may be in use.\n"
     "\n"
-    "  --json    an object: verdict (good, bad), problems (the first 20 in words), problem_count, and figures\n"
+    "  --recover-copy DIR  also recovers two copies of D for writing, in DIR, which must not exist: the same bytes,\n"
+    "                      the same state as in D. DIR is removed if all is well. D must not be in use\n"
+    "  --json              an object: verdict (good, bad), problems (the first 20 in words), problem_count, figures\n"
     "\n"
     "exit status: 0 everything holds; 1 something does not; 2 wrong usage; 3 system trouble\n";
-
-#define PROBLEMS_TOLD 20u
-
-typedef struct hf_step {
-    uint32_t sku;
-    uint8_t type;
-    bool gives;
-    uint64_t version;
-    int64_t quantity, on_hand_change, reserved_change;
-} hf_step;
-
-/* What the log says of one SKU. */
-typedef struct hf_chain {
-    char *name; /* NULL: not known from what is kept */
-    uint32_t name_length;
-    uint64_t first, last;      /* versions; 0: no step kept */
-    int64_t on_hand, reserved; /* whole chains only: first is 1 */
-} hf_chain;
 
 /* What the state says of one SKU. */
 typedef struct hf_sku_state {
@@ -57,186 +50,101 @@ typedef struct hf_sku_state {
     bool has_chain;
 } hf_sku_state;
 
+typedef enum hf_checked { HF_NOT_CHECKED, HF_IN_MEMORY, HF_ON_DISK } hf_checked;
+
 typedef struct hf_verify {
-    const char *directory;
+    const char *directory, *copy;
+    bool json, is_whole;
+    hf_findings findings;
     hf_opened opened;
     hf_stats stats;
-    hf_progress progress;
-    hf_chain *chains; /* by the SKU's number */
-    size_t chain_room;
-    hf_step *steps; /* of the epoch at hand */
-    size_t step_count, step_room;
+    hf_ledger ledger;
+    hf_chains chains;
     hf_sku_state *states; /* sorted by handle */
     size_t state_count, state_room;
-    uint64_t records, steps_done, first_epoch, epoch, whole_chains, later_chains, live, live_units;
-    char *problems[PROBLEMS_TOLD];
-    uint64_t problem_count;
-    bool out_of_memory;
+    uint64_t first_epoch, whole_chains, later_chains, live, live_units;
+    hf_checked recoveries;
+    bool is_unreadable, out_of_memory;
 } hf_verify;
 
-static void problem(hf_verify *verify, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void problem(hf_verify *verify, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    if (verify->problem_count < PROBLEMS_TOLD &&
-        vasprintf(&verify->problems[verify->problem_count], format, arguments) < 0)
-        verify->problems[verify->problem_count] = NULL;
-    va_end(arguments);
-    verify->problem_count++;
-}
+static int memory_trouble(void) { return hf_tell(HF_EXIT_SYSTEM, "out of memory"); }
 
-/* The array with room for `count` elements, new ones zero; on trouble as it was, and out_of_memory is set. */
-static void *make_room(hf_verify *verify, void *array, size_t *room, size_t size, size_t count) {
-    if (count <= *room)
-        return array;
-    size_t grown = *room * 2 > count ? *room * 2 : count + 1024;
-    char *bytes = reallocarray(array, grown, size);
-    if (!bytes) {
-        verify->out_of_memory = true;
-        return array;
+static int read_command_line(hf_verify *verify, int argc, char **argv) {
+    static const struct option options[] = {
+        {"dir", required_argument, NULL, 'd'},
+        {"recover-copy", required_argument, NULL, 'r'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    opterr = 0;
+    for (int letter; (letter = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
+        if (letter == 'h') {
+            fputs(help, stdout);
+            return -1;
+        }
+        if (letter == 'd')
+            verify->directory = optarg;
+        else if (letter == 'r')
+            verify->copy = optarg;
+        else if (letter == 'j')
+            verify->json = true;
+        else if (letter == ':')
+            return hf_tell_usage("verify", "%s: it wants a value", argv[optind - 1]);
+        else
+            return hf_tell_usage("verify", "%s: no such option of verify", argv[optind - 1]);
     }
-    memset(bytes + *room * size, 0, (grown - *room) * size);
-    *room = grown;
-    return bytes;
+    if (optind < argc)
+        return hf_tell_usage("verify", "%s: nothing more was expected", argv[optind]);
+    return verify->directory ? HF_EXIT_FINE : hf_tell_usage("verify", "verify: --dir is missing");
 }
 
 /* ---- the log ----------------------------------------------------------------------------------------------------- */
 
-static hf_chain *chain_of(hf_verify *verify, uint32_t number) {
-    verify->chains = make_room(verify, verify->chains, &verify->chain_room, sizeof(hf_chain), (size_t)number + 1);
-    return number < verify->chain_room ? &verify->chains[number] : NULL;
-}
-
-static void learn_name(hf_verify *verify, uint32_t number, const void *name, uint32_t length) {
-    hf_chain *chain = chain_of(verify, number);
-    if (!chain || chain->name || !name)
-        return;
-    char *copy = malloc((size_t)length + 1);
-    if (!copy) {
-        verify->out_of_memory = true;
-        return;
-    }
-    memcpy(copy, name, length);
-    copy[length] = 0;
-    chain->name = copy;
-    chain->name_length = length;
-}
-
-static const char *shown_name(const hf_chain *chain) { return chain->name ? chain->name : "(name not kept)"; }
-
-static int by_sku_and_version(const void *left, const void *right) {
-    const hf_step *a = left, *b = right;
-    if (a->sku != b->sku)
-        return a->sku < b->sku ? -1 : 1;
-    return (a->version > b->version) - (a->version < b->version);
-}
-
-/* Check D. */
-static void apply_to_sums(hf_verify *verify, hf_chain *chain, const hf_step *step) {
-    if (step->type == HF_RECORD_COUNT && !step->gives)
-        chain->on_hand = step->quantity;
-    else
-        chain->on_hand += step->on_hand_change;
-    chain->reserved += step->reserved_change;
-    bool takes = !step->gives &&
-                 (step->type == HF_RECORD_PURCHASE || step->type == HF_RECORD_RESERVE ||
-                  step->type == HF_RECORD_CONFIRM_LATE || (step->type == HF_RECORD_ADJUST && step->on_hand_change < 0));
-    if (chain->on_hand < 0 || chain->reserved < 0)
-        problem(verify,
-                "epoch %" PRIu64 ": SKU %u %s: %s at version %" PRIu64 " leads to on_hand %" PRId64
-                ", reserved %" PRId64 ", expected neither below 0",
-                verify->epoch, step->sku, shown_name(chain), hf_record_text(step->type), step->version, chain->on_hand,
-                chain->reserved);
-    else if (takes && chain->on_hand < chain->reserved)
-        problem(verify,
-                "epoch %" PRIu64 ": SKU %u %s: oversold: %s at version %" PRIu64 " leads to on_hand %" PRId64
-                ", reserved %" PRId64,
-                verify->epoch, step->sku, shown_name(chain), hf_record_text(step->type), step->version, chain->on_hand,
-                chain->reserved);
-}
-
-static void apply_step(hf_verify *verify, const hf_step *step) {
-    hf_chain *chain = chain_of(verify, step->sku);
-    if (!chain)
-        return;
-    if (chain->last && step->version != chain->last + 1)
-        problem(verify,
-                "epoch %" PRIu64 ": SKU %u %s: version %" PRIu64 " follows version %" PRIu64
-                ", expected no gap and no repeat",
-                verify->epoch, step->sku, shown_name(chain), step->version, chain->last);
-    if (!chain->first)
-        chain->first = step->version;
-    chain->last = step->version;
-    if (chain->first == 1)
-        apply_to_sums(verify, chain, step);
-    verify->steps_done++;
-}
-
-static void end_epoch(hf_verify *verify) {
-    if (verify->step_count)
-        qsort(verify->steps, verify->step_count, sizeof(hf_step), by_sku_and_version);
-    for (size_t i = 0; i < verify->step_count; i++)
-        apply_step(verify, &verify->steps[i]);
-    verify->step_count = 0;
-    hf_progress_show(&verify->progress, 0, 0, verify->records, "records");
-}
-
-static void take_record(hf_verify *verify, const hf_record *record) {
-    if (record->epoch < verify->epoch)
-        problem(verify, "epoch %" PRIu64 " follows epoch %" PRIu64 ", expected epochs never to decrease", record->epoch,
-                verify->epoch);
-    if (record->epoch != verify->epoch)
-        end_epoch(verify);
-    verify->epoch = record->epoch;
-    if (!verify->records++)
+static bool take_record(void *context, const hf_record *record) {
+    hf_verify *verify = context;
+    if (verify->first_epoch == 0)
         verify->first_epoch = record->epoch;
-    if (record->type == HF_RECORD_SKU)
-        learn_name(verify, record->number, record->name, record->name_length);
-    for (uint32_t i = 0; i < record->line_count; i++) {
-        const hf_record_line *line = &record->lines[i];
-        learn_name(verify, line->sku, line->name, line->name_length);
-        verify->steps = make_room(verify, verify->steps, &verify->step_room, sizeof(hf_step), verify->step_count + 1);
-        if (verify->out_of_memory)
-            return;
-        verify->steps[verify->step_count++] = (hf_step){.sku = line->sku,
-                                                        .type = (uint8_t)record->type,
-                                                        .gives = (record->parts & HF_PART_GIVE) != 0,
-                                                        .version = line->version,
-                                                        .quantity = line->quantity,
-                                                        .on_hand_change = line->on_hand_change,
-                                                        .reserved_change = line->reserved_change};
-    }
+    hf_ledger_take(&verify->ledger, record);
+    hf_chains_take(&verify->chains, record);
+    verify->out_of_memory |= verify->ledger.out_of_memory | verify->chains.out_of_memory;
+    return !verify->out_of_memory;
+}
+
+/* Check A failed: what follows cannot be compared. */
+static void unreadable(hf_verify *verify) {
+    hf_find(&verify->findings, "%s", hf_error_detail());
+    verify->is_unreadable = true;
 }
 
 static int read_log(hf_verify *verify) {
-    hf_log *log;
-    int error = hf_log_open(verify->directory, 0, &log);
-    if (error)
-        return hf_tell_error(error, verify->directory);
-    hf_record record;
-    int result;
-    while ((result = hf_log_next(log, &record)) == 1 && record.epoch <= verify->stats.durable && !verify->out_of_memory)
-        take_record(verify, &record);
-    end_epoch(verify);
-    hf_log_close(log);
-    if (result == HF_ECORRUPT || result == HF_EVERSION)
-        problem(verify, "%s", hf_error_detail());
-    else if (result == HF_ENOTFOUND)
-        return hf_tell(HF_EXIT_SYSTEM, "%s: its writer has just let go of log that was still to be read: try again",
-                       verify->directory);
-    else if (result < 0)
-        return hf_tell_error(result, verify->directory);
-    return verify->out_of_memory ? hf_tell(HF_EXIT_SYSTEM, "out of memory") : HF_EXIT_FINE;
+    verify->chains =
+        (hf_chains){.is_whole = verify->is_whole, .ledger = &verify->ledger, .findings = &verify->findings};
+    int error = hf_each_record(verify->directory, verify->is_whole, verify->stats.durable, take_record, verify, NULL);
+    hf_ledger_end_epoch(&verify->ledger);
+    hf_chains_end_epoch(&verify->chains);
+    verify->out_of_memory |= verify->ledger.out_of_memory | verify->chains.out_of_memory;
+    if (error == HF_ECORRUPT || error == HF_EVERSION)
+        unreadable(verify);
+    else if (error)
+        return hf_tell_reading(error, verify->directory);
+    return verify->out_of_memory ? memory_trouble() : HF_EXIT_FINE;
 }
 
 /* ---- the state --------------------------------------------------------------------------------------------------- */
 
 static bool take_sku(void *context, hf_sku *sku, const hf_stock *stock) {
     hf_verify *verify = context;
-    verify->states =
-        make_room(verify, verify->states, &verify->state_room, sizeof(hf_sku_state), verify->state_count + 1);
-    if (verify->out_of_memory)
-        return false;
+    if (verify->state_count == verify->state_room) {
+        size_t room = verify->state_room ? verify->state_room * 2 : 1024;
+        hf_sku_state *grown = reallocarray(verify->states, room, sizeof *grown);
+        if (!grown) {
+            verify->out_of_memory = true;
+            return false;
+        }
+        verify->states = grown;
+        verify->state_room = room;
+    }
     verify->states[verify->state_count++] = (hf_sku_state){.sku = sku, .stock = *stock};
     return true;
 }
@@ -259,7 +167,7 @@ static bool take_reservation(void *context, const hf_reservation *reservation, c
         if (state)
             state->live += lines[i].quantity;
         else
-            problem(verify, "a live reservation names a SKU that the state does not have");
+            hf_find(&verify->findings, "a live reservation names a SKU that the state does not have");
         verify->live_units += (uint64_t)lines[i].quantity;
     }
     return true;
@@ -274,126 +182,248 @@ static int read_state(hf_verify *verify) {
         error = hf_reservation_each(verify->opened.session, take_reservation, verify);
     if (error)
         return hf_tell_error(error, verify->directory);
-    return verify->out_of_memory ? hf_tell(HF_EXIT_SYSTEM, "out of memory") : HF_EXIT_FINE;
+    return verify->out_of_memory ? memory_trouble() : HF_EXIT_FINE;
 }
 
-/* ---- the one against the other ----------------------------------------------------------------------------------- */
+/* ---- the log against the state ----------------------------------------------------------------------------------- */
 
-/* Check E. Operations that a crash cut off are given back by replay before the log says so, so with any of them the
- * state may be some steps ahead. */
-static void check_chain(hf_verify *verify, uint32_t number, const hf_chain *chain) {
-    bool whole = chain->first == 1;
-    *(whole ? &verify->whole_chains : &verify->later_chains) += 1;
-    if (!whole && verify->stats.checkpoint_epoch == 0)
-        problem(verify, "SKU %u %s: its first step kept is version %" PRIu64 ", expected 1: there is no checkpoint",
-                number, shown_name(chain), chain->first);
-    if (!chain->name)
+static hf_sku_state *find_state(hf_verify *verify, uint32_t number) {
+    const hf_ledger_sku *sku = &verify->ledger.skus[number];
+    hf_sku *found;
+    if (!sku->name || hf_sku_find(verify->opened.session, sku->name, sku->name_length, &found) != HF_SUCCESS)
+        return NULL;
+    return state_of(verify, found);
+}
+
+/* Check C, and B for chains that begin later. Steps with which the state gives back or completes what is undecided are
+ * not in the log yet. */
+static void check_chain(hf_verify *verify, uint32_t number, const hf_ledger_sum *sum) {
+    const hf_chain *chain = &verify->chains.chains[number];
+    const hf_ledger_sku *sku = &verify->ledger.skus[number];
+    bool is_whole = chain->first == 1;
+    *(is_whole ? &verify->whole_chains : &verify->later_chains) += 1;
+    if (!is_whole && verify->is_whole)
+        hf_find(&verify->findings,
+                "SKU %u %s: its first step kept is version %" PRIu64
+                ", expected 1: the log is kept from its first record",
+                number, hf_chains_name(&verify->chains, number), chain->first);
+    if (!sku->name)
         return;
-    hf_sku *sku;
-    hf_sku_state *state = hf_sku_find(verify->opened.session, chain->name, chain->name_length, &sku) == HF_SUCCESS
-                              ? state_of(verify, sku)
-                              : NULL;
+    hf_sku_state *state = find_state(verify, number);
     if (!state) {
-        problem(verify, "SKU %u %s: the log has it, the state does not", number, chain->name);
+        hf_find(&verify->findings, "SKU %u %s: the log has it, the state does not", number, sku->name);
         return;
     }
     state->has_chain = true;
-    if (verify->stats.undone && state->stock.version > chain->last)
-        return;
-    if (state->stock.version != chain->last)
-        problem(verify, "SKU %u %s: the state is at version %" PRIu64 ", the log at %" PRIu64, number, chain->name,
-                state->stock.version, chain->last);
-    else if (whole && (state->stock.on_hand != chain->on_hand || state->stock.reserved != chain->reserved))
-        problem(verify,
-                "SKU %u %s: the log adds up to on_hand %" PRId64 ", reserved %" PRId64 "; the state has %" PRId64
-                " and %" PRId64,
-                number, chain->name, chain->on_hand, chain->reserved, state->stock.on_hand, state->stock.reserved);
+    uint64_t ahead = sum->steps - sku->steps;
+    if (state->stock.version != chain->last + ahead)
+        hf_find(&verify->findings, "SKU %u %s: the state is at version %" PRIu64 ", the log at %" PRIu64, number,
+                sku->name, state->stock.version, chain->last + ahead);
+    else if (!is_whole && verify->ledger.unresolved == 0)
+        hf_chains_judge(&verify->chains, number, state->stock.on_hand - (sum->on_hand - sku->on_hand),
+                        state->stock.reserved - (sum->reserved - sku->reserved));
 }
 
-static void compare(hf_verify *verify) {
-    for (uint32_t number = 0; number < verify->chain_room; number++)
-        if (verify->chains[number].first)
-            check_chain(verify, number, &verify->chains[number]);
+static int check_chains(hf_verify *verify) {
+    hf_ledger_sum *sums = calloc(verify->ledger.sku_room + 1, sizeof *sums);
+    if (!sums)
+        return memory_trouble();
+    hf_ledger_sums(&verify->ledger, sums);
+    for (uint32_t number = 0; number < verify->chains.room && number < verify->ledger.sku_room; number++)
+        if (verify->chains.chains[number].first)
+            check_chain(verify, number, &sums[number]);
+    free(sums);
+    return HF_EXIT_FINE;
+}
+
+/* Check D. */
+static void check_reserved(hf_verify *verify) {
     for (size_t i = 0; i < verify->state_count; i++) {
         const hf_sku_state *state = &verify->states[i];
         size_t length;
         const char *name = hf_sku_name(state->sku, &length);
-        if (state->stock.reserved != state->live) /* check F */
-            problem(verify, "SKU %.*s: %" PRId64 " reserved, but live reservations add up to %" PRId64, (int)length,
-                    name, state->stock.reserved, state->live);
-        if (!state->has_chain && state->stock.version && verify->stats.checkpoint_epoch == 0)
-            problem(verify, "SKU %.*s: the state has it, the log does not", (int)length, name);
+        if (state->stock.reserved != state->live)
+            hf_find(&verify->findings, "SKU %.*s: %" PRId64 " reserved, but live reservations add up to %" PRId64,
+                    (int)length, name, state->stock.reserved, state->live);
+        if (!state->has_chain && state->stock.version && verify->is_whole)
+            hf_find(&verify->findings, "SKU %.*s: the state has it, the log does not", (int)length, name);
     }
+}
+
+/* Check F. */
+static void check_undecided(hf_verify *verify) {
+    const hf_ledger *ledger = &verify->ledger;
+    char id[33];
+    hf_id_to_text(ledger->unsettled_id, id);
+    if (ledger->unsettled)
+        hf_find(&verify->findings,
+                "%" PRIu64 " operations were cut off by a crash, and the recovery behind it did not give them back or "
+                "complete them; the last is %s",
+                ledger->unsettled, id);
+    if (ledger->headless && verify->is_whole)
+        hf_find(&verify->findings, "%" PRIu64 " operations go on that never began", ledger->headless);
+    if (ledger->doubled)
+        hf_find(&verify->findings, "%" PRIu64 " operations began again before they were decided", ledger->doubled);
+    if (ledger->open_count != verify->stats.undone)
+        hf_find(&verify->findings, "%zu operations are open at the end of the log, the state undid %" PRIu64,
+                ledger->open_count, verify->stats.undone);
+}
+
+static int compare_all(hf_verify *verify) {
+    int exit_code = check_chains(verify);
+    if (exit_code)
+        return exit_code;
+    check_reserved(verify);
+    check_undecided(verify);
+    int error = verify->is_whole ? hf_compare_ledger(&verify->findings, &verify->ledger, verify->opened.session)
+                                 : HF_SUCCESS; /* check E */
+    return error ? hf_tell_error(error, verify->directory) : HF_EXIT_FINE;
+}
+
+/* ---- check G ----------------------------------------------------------------------------------------------------- */
+
+/* Opens `directory` read-only beside D, and compares. False in *is_same_epoch: a writer went on in between. */
+static int compare_with(hf_verify *verify, const char *directory, bool must_be_same, bool *is_same_epoch) {
+    const char *const names[2] = {verify->directory, directory};
+    hf_opened other;
+    hf_stats stats;
+    int exit_code = hf_open_directory(&other, directory, HF_READ_ONLY);
+    if (exit_code)
+        return exit_code;
+    hf_stats_read(other.engine, &stats);
+    *is_same_epoch = stats.durable == verify->stats.durable;
+    if (*is_same_epoch || !must_be_same) {
+        int error = hf_compare_engines(&verify->findings, names, verify->opened.session, other.session);
+        exit_code = error ? hf_tell_error(error, directory) : HF_EXIT_FINE;
+    }
+    return hf_close_directory(&other, exit_code);
+}
+
+static int recover_for_writing(const char *directory) {
+    hf_opened opened;
+    int exit_code = hf_open_directory(&opened, directory, 0);
+    return exit_code ? exit_code : hf_close_directory(&opened, HF_EXIT_FINE);
+}
+
+static int recover_copies(hf_verify *verify, const char *first, const char *second) {
+    bool ignored;
+    int exit_code = hf_copy_directory(verify->directory, first);
+    exit_code = exit_code ? exit_code : hf_copy_directory(verify->directory, second);
+    exit_code = exit_code ? exit_code : recover_for_writing(first);
+    exit_code = exit_code ? exit_code : recover_for_writing(second);
+    exit_code = exit_code ? exit_code : hf_compare_segments(&verify->findings, first, second);
+    exit_code = exit_code ? exit_code : recover_for_writing(first); /* once more */
+    exit_code = exit_code ? exit_code : compare_with(verify, first, false, &ignored);
+    return exit_code ? exit_code : compare_with(verify, second, false, &ignored);
+}
+
+static int recover_twice(hf_verify *verify) {
+    char *first = NULL, *second = NULL;
+    if (hf_is_in_use(verify->directory))
+        return hf_tell(HF_EXIT_SYSTEM, "%s is in use: --recover-copy wants one that is not", verify->directory);
+    if (mkdir(verify->copy, 0777) != 0)
+        return hf_tell(HF_EXIT_SYSTEM, "%s: %s", verify->copy, strerror(errno));
+    if (asprintf(&first, "%s/first", verify->copy) < 0 || asprintf(&second, "%s/second", verify->copy) < 0)
+        return memory_trouble();
+    int exit_code = recover_copies(verify, first, second);
+    verify->recoveries = HF_ON_DISK;
+    if (exit_code == HF_EXIT_FINE && verify->findings.count == 0) {
+        hf_remove_directory(first);
+        hf_remove_directory(second);
+        rmdir(verify->copy);
+    }
+    free(first);
+    free(second);
+    return exit_code;
+}
+
+static int check_recoveries(hf_verify *verify) {
+    bool is_same_epoch;
+    int exit_code = compare_with(verify, verify->directory, true, &is_same_epoch);
+    verify->recoveries = is_same_epoch ? HF_IN_MEMORY : HF_NOT_CHECKED;
+    return exit_code || !verify->copy ? exit_code : recover_twice(verify);
 }
 
 /* ---- the verdict ------------------------------------------------------------------------------------------------- */
 
+static const char *const recoveries_in_words[] = {
+    [HF_NOT_CHECKED] = "not compared",
+    [HF_IN_MEMORY] = "two read-only ones were compared",
+    [HF_ON_DISK] = "two read-only ones and two for writing were compared",
+};
+
 static void print_words(const hf_verify *verify) {
-    for (uint64_t i = 0; i < verify->problem_count && i < PROBLEMS_TOLD; i++)
-        printf("problem: %s\n", verify->problems[i] ? verify->problems[i] : "(out of memory)");
-    if (verify->problem_count > PROBLEMS_TOLD)
-        printf("and %" PRIu64 " problems more\n", verify->problem_count - PROBLEMS_TOLD);
+    const hf_ledger *ledger = &verify->ledger;
+    for (uint64_t i = 0; i < verify->findings.count && i < HF_FINDINGS_TOLD; i++)
+        printf("problem: %s\n", verify->findings.text[i] ? verify->findings.text[i] : "(out of memory)");
+    if (verify->findings.count > HF_FINDINGS_TOLD)
+        printf("and %" PRIu64 " problems more\n", verify->findings.count - HF_FINDINGS_TOLD);
     printf("log: epochs %" PRIu64 " to %" PRIu64 ", %" PRIu64 " records, %" PRIu64 " steps\n", verify->first_epoch,
-           verify->epoch, verify->records, verify->steps_done);
+           ledger->epoch, ledger->records, ledger->steps);
     printf("chains: %" PRIu64 " SKUs whole from their first step, %" PRIu64 " from a later one\n", verify->whole_chains,
            verify->later_chains);
     printf("state: durable epoch %" PRIu64 ", %zu SKUs, %" PRIu64 " live reservations of %" PRIu64 " units\n",
            verify->stats.durable, verify->state_count, verify->live, verify->live_units);
+    printf("log alone: %s\n", verify->is_unreadable ? "not compared: it cannot be read"
+                              : verify->is_whole    ? "compared with checkpoint and log"
+                                                    : "not compared: its first records are no longer kept");
+    printf("recoveries: %s\n", recoveries_in_words[verify->recoveries]);
     if (verify->stats.undone)
         printf("%" PRIu64 " operations that a crash cut off: the next open for writing gives them back\n",
                verify->stats.undone);
-    printf("verdict: %s\n", verify->problem_count ? "BAD" : "good");
+    printf("verdict: %s\n", verify->findings.count ? "BAD" : "good");
 }
 
 static void print_json(const hf_verify *verify) {
+    static const char *const recoveries[] = {"none", "read-only", "for writing"};
     printf("{\"verdict\": \"%s\",\n \"problem_count\": %" PRIu64 ",\n \"problems\": [",
-           verify->problem_count ? "bad" : "good", verify->problem_count);
-    for (uint64_t i = 0; i < verify->problem_count && i < PROBLEMS_TOLD; i++) {
-        const char *text = verify->problems[i] ? verify->problems[i] : "(out of memory)";
+           verify->findings.count ? "bad" : "good", verify->findings.count);
+    for (uint64_t i = 0; i < verify->findings.count && i < HF_FINDINGS_TOLD; i++) {
+        const char *text = verify->findings.text[i] ? verify->findings.text[i] : "(out of memory)";
         fputs(i ? ",\n  " : "\n  ", stdout);
         hf_write_json_string(stdout, text, strlen(text));
     }
     printf("],\n \"first_epoch\": %" PRIu64 ",\n \"last_epoch\": %" PRIu64 ",\n \"records\": %" PRIu64
            ",\n \"steps\": %" PRIu64 ",\n \"whole_chains\": %" PRIu64 ",\n \"later_chains\": %" PRIu64
            ",\n \"durable\": %" PRIu64 ",\n \"skus\": %zu,\n \"live\": %" PRIu64 ",\n \"live_units\": %" PRIu64
-           ",\n \"undone\": %" PRIu64 "}\n",
-           verify->first_epoch, verify->epoch, verify->records, verify->steps_done, verify->whole_chains,
-           verify->later_chains, verify->stats.durable, verify->state_count, verify->live, verify->live_units,
-           verify->stats.undone);
+           ",\n \"undone\": %" PRIu64 ",\n \"log_alone_compared\": %s,\n \"recoveries_compared\": \"%s\"}\n",
+           verify->first_epoch, verify->ledger.epoch, verify->ledger.records, verify->ledger.steps,
+           verify->whole_chains, verify->later_chains, verify->stats.durable, verify->state_count, verify->live,
+           verify->live_units, verify->stats.undone, verify->is_whole && !verify->is_unreadable ? "true" : "false",
+           recoveries[verify->recoveries]);
 }
 
-static void free_all(hf_verify *verify) {
-    for (size_t i = 0; i < verify->chain_room; i++)
-        free(verify->chains[i].name);
-    for (unsigned i = 0; i < PROBLEMS_TOLD; i++)
-        free(verify->problems[i]);
-    free(verify->chains);
-    free(verify->steps);
-    free(verify->states);
+static int verify_all(hf_verify *verify) {
+    int error = hf_is_log_whole(verify->directory, &verify->is_whole);
+    if (error == HF_ECORRUPT || error == HF_EVERSION)
+        unreadable(verify);
+    else if (error)
+        return hf_tell_error(error, verify->directory);
+    int exit_code = read_state(verify);
+    if (!exit_code && !verify->is_unreadable)
+        exit_code = read_log(verify);
+    if (exit_code || verify->is_unreadable)
+        return exit_code;
+    exit_code = compare_all(verify);
+    return exit_code ? exit_code : check_recoveries(verify);
 }
 
 int hf_command_verify(int argc, char **argv) {
-    hf_arguments arguments;
-    int exit_code = hf_read_arguments(argc, argv, HF_TAKES_JSON, help, &arguments);
+    hf_verify verify = {0};
+    int exit_code = read_command_line(&verify, argc, argv);
     if (exit_code)
         return exit_code < 0 ? hf_finish_output(HF_EXIT_FINE) : exit_code;
-    hf_verify verify = {.directory = arguments.directory};
-    exit_code = hf_open_directory(&verify.opened, arguments.directory, HF_READ_ONLY);
+    exit_code = hf_open_directory(&verify.opened, verify.directory, HF_READ_ONLY);
     if (exit_code)
         return exit_code;
-    hf_progress_begin(&verify.progress);
-    exit_code = read_state(&verify);
-    if (exit_code == HF_EXIT_FINE)
-        exit_code = read_log(&verify);
-    hf_progress_end(&verify.progress);
+    exit_code = verify_all(&verify);
     if (exit_code == HF_EXIT_FINE) {
-        compare(&verify);
-        if (arguments.json)
-            print_json(&verify);
-        else
-            print_words(&verify);
-        exit_code = hf_finish_output(verify.problem_count ? HF_EXIT_DATA : HF_EXIT_FINE);
+        (verify.json ? print_json : print_words)(&verify);
+        exit_code = hf_finish_output(verify.findings.count ? HF_EXIT_DATA : HF_EXIT_FINE);
     }
-    free_all(&verify);
+    hf_ledger_free(&verify.ledger);
+    hf_chains_free(&verify.chains);
+    hf_findings_free(&verify.findings);
+    free(verify.states);
     return hf_close_directory(&verify.opened, exit_code);
 }

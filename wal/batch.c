@@ -34,6 +34,7 @@ uint64_t hf_batch_size(uint64_t payload_length) {
 void hf_batch_encode(hf_batch_header *header, uint8_t bytes[HF_BATCH_HEADER]) {
     assert(header->durable < header->epoch && header->payload_length <= HF_BATCH_MAX_PAYLOAD);
     assert((header->flags & ~HF_BATCH_LAST) == 0 && header->sequence > 0);
+    assert(header->epoch <= HF_BATCH_MAX_NUMBER && header->sequence <= HF_BATCH_MAX_NUMBER);
     memset(bytes, 0, HF_BATCH_HEADER);
     memcpy(bytes, magic, 8);
     hf_put32(bytes + 8, VERSION | HF_BATCH_HEADER << 16);
@@ -67,7 +68,13 @@ static const char *check_bounds(const uint8_t *bytes, const hf_batch_header *hea
     if (header->durable >= header->epoch) {
         return "it calls itself durable before it was written";
     }
-    return header->sequence == 0 ? "its sequence number is 0" : NULL;
+    if (header->epoch > HF_BATCH_MAX_NUMBER) {
+        return "its epoch is higher than any may be";
+    }
+    if (header->sequence == 0 || header->sequence > HF_BATCH_MAX_NUMBER) {
+        return "its sequence number is out of bounds";
+    }
+    return NULL;
 }
 
 const char *hf_batch_decode(const uint8_t bytes[HF_BATCH_HEADER], hf_batch_header *header) {

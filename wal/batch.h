@@ -25,7 +25,8 @@
  * write cannot reach back into what was acknowledged.
  *
  * A header is valid if and only if: magic, version and size are right, its digest is right, the UUID and the generation are
- * those of the segment, the payload length is bounded and fits the segment, durable < epoch, reserved bytes are zero.
+ * those of the segment, the payload length is bounded and fits the segment, durable < epoch, epoch and sequence are bounded,
+ * reserved bytes are zero.
  * A batch is valid if and only if its header is and the payload's digest is right and the padding is zero.
  * It is chained if and only if sequence = previous + 1 and link-before = the previous batch's link, and
  * (part = 0 and epoch > the previous epoch and the previous was a last part) or (part = previous part + 1 and the same epoch).
@@ -40,6 +41,7 @@
 #define HF_BATCH_ALIGN 4096u
 #define HF_BATCH_HEADER 160u
 #define HF_BATCH_MAX_PAYLOAD (UINT64_C(64) << 20)
+#define HF_BATCH_MAX_NUMBER (UINT64_C(1) << 62) /* of an epoch, and of a sequence: there is always one above it */
 #define HF_BATCH_LAST 1u
 
 typedef struct hf_digest {

@@ -19,40 +19,49 @@
 
 enum { CHUNK = 256 << 10 };
 
-/* The first name that is not taken: an interrupted cut leaves an earlier copy of the same bytes. */
-static int free_name(const hf_scan *scan, uint64_t generation, uint64_t offset, char path[HF_PATH_ROOM]) {
+bool hf_is_cut_name(const char *name, uint64_t *generation) {
+    uint64_t offset;
+    unsigned n;
+    int end = 0;
+    return sscanf(name, "cut-%16" SCNx64 "-%16" SCNx64 "-%u%n", generation, &offset, &n, &end) == 3 && name[end] == 0;
+}
+
+/* An interrupted cut leaves an earlier copy of the same bytes. */
+int hf_cut_path(const hf_files *files, const char *directory, uint64_t generation, uint64_t offset,
+                char path[HF_PATH_ROOM]) {
     for (unsigned n = 1;; n++) {
-        snprintf(path, HF_PATH_ROOM, "%s/cut-%08" PRIx64 "-%08" PRIx64 "-%u", scan->directory, generation, offset, n);
-        int file = scan->files->open(scan->files->context, path, HF_OPEN_READ);
+        snprintf(path, HF_PATH_ROOM, "%s/cut-%08" PRIx64 "-%08" PRIx64 "-%u", directory, generation, offset, n);
+        int file = files->open(files->context, path, HF_OPEN_READ);
         if (file < 0) {
             return file == -ENOENT ? HF_SUCCESS : hf_fail_system(file, "cannot look for %s", path);
         }
-        scan->files->close(scan->files->context, file);
+        files->close(files->context, file);
     }
 }
 
-/* Copies [offset, end) of the segment to an open file. Negative errno, or HF_SUCCESS. */
-static int copy_tail(hf_segment *segment, uint64_t offset, uint64_t end, int file) {
+/* Copies [offset, end) of the segment to an open file, and syncs and closes it. */
+static int copy_tail(hf_segment *segment, uint64_t offset, uint64_t end, int file, const char *path) {
     const hf_files *files = segment->files;
-    for (uint64_t at = offset; at < end;) {
+    int error = HF_SUCCESS, result = 0;
+    for (uint64_t at = offset; error == HF_SUCCESS && result == 0 && at < end; at += CHUNK) {
         const uint8_t *bytes;
         size_t length = end - at < CHUNK ? (size_t)(end - at) : CHUNK;
-        if (hf_segment_read(segment, at, length, &bytes) != HF_SUCCESS) {
-            return -EIO;
-        }
-        int error = hf_file_write_all(files, file, bytes, length, at - offset);
-        if (error != 0) {
-            return error;
-        }
-        at += length;
+        error = hf_segment_read(segment, at, length, &bytes);
+        result = error == HF_SUCCESS ? hf_file_write_all(files, file, bytes, length, at - offset) : 0;
     }
-    return files->sync(files->context, file);
+    result = error == HF_SUCCESS && result == 0 ? files->sync(files->context, file) : result;
+    int closed = files->close(files->context, file);
+    result = result == 0 ? closed : result;
+    if (error != HF_SUCCESS || result == 0) {
+        return error;
+    }
+    return hf_fail_system(result, "cannot write %s, to keep what is cut from the log", path);
 }
 
 static int keep_aside(const hf_scan *scan, hf_segment *segment, uint64_t offset, uint64_t end) {
     const hf_files *files = scan->files;
     char path[HF_PATH_ROOM], temporary[HF_PATH_ROOM + 8];
-    int error = free_name(scan, segment->generation, offset, path);
+    int error = hf_cut_path(files, scan->directory, segment->generation, offset, path);
     if (error != HF_SUCCESS) {
         return error;
     }
@@ -61,15 +70,15 @@ static int keep_aside(const hf_scan *scan, hf_segment *segment, uint64_t offset,
     if (file < 0) {
         return hf_fail_system(file, "cannot make %s, to keep what is cut from the log", temporary);
     }
-    error = copy_tail(segment, offset, end, file);
-    int closed = files->close(files->context, file);
-    error = error == 0 ? closed : error;
-    error = error == 0 ? files->rename(files->context, temporary, path) : error;
-    if (error != 0) {
+    error = copy_tail(segment, offset, end, file, path);
+    int result = error == HF_SUCCESS ? files->rename(files->context, temporary, path) : 0;
+    if (error != HF_SUCCESS || result != 0) {
         files->remove(files->context, temporary);
     }
-    error = error == 0 ? files->sync_directory(files->context, scan->directory) : error;
-    return error == 0 ? HF_SUCCESS : hf_fail_system(error, "cannot write %s, to keep what is cut from the log", path);
+    if (error == HF_SUCCESS && result == 0) {
+        result = files->sync_directory(files->context, scan->directory);
+    }
+    return result == 0 ? error : hf_fail_system(result, "cannot name %s, to keep what is cut from the log", path);
 }
 
 static int zero_tail(const hf_segment *segment, uint64_t offset, uint64_t end) {

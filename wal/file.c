@@ -24,11 +24,13 @@ static int system_open(void *context, const char *path, enum hf_open_mode mode) 
         [HF_OPEN_CREATE] = O_RDWR | O_CREAT | O_TRUNC,
         [HF_OPEN_LOCK] = O_RDWR | O_CREAT,
     };
-    int file;
-    do {
-        file = open(path, flags[mode] | O_CLOEXEC, 0666);
-    } while (file < 0 && errno == EINTR);
-    return file < 0 ? -errno : file;
+    for (int i = 0; i < HF_INTERRUPTS_MAX; i++) {
+        int file = open(path, flags[mode] | O_CLOEXEC, 0666);
+        if (file >= 0 || errno != EINTR) {
+            return file < 0 ? -errno : file;
+        }
+    }
+    return -EINTR;
 }
 
 static int system_close(void *context, int file) {
@@ -39,18 +41,8 @@ static int system_close(void *context, int file) {
 
 static ssize_t system_read(void *context, int file, void *data, size_t length, uint64_t offset) {
     (void)context;
-    size_t done = 0;
-    while (done < length) {
-        ssize_t n = pread(file, (char *)data + done, length - done, (off_t)(offset + done));
-        if (n == 0) {
-            break;
-        }
-        if (n < 0 && errno != EINTR) {
-            return -errno;
-        }
-        done += n < 0 ? 0 : (size_t)n;
-    }
-    return (ssize_t)done;
+    ssize_t n = pread(file, data, length, (off_t)offset);
+    return n < 0 ? -errno : n;
 }
 
 static ssize_t system_write(void *context, int file, const void *data, size_t length, uint64_t offset) {
@@ -196,24 +188,27 @@ const hf_files *hf_files_system(void) {
 
 int hf_file_write_all(const hf_files *files, int file, const void *data, size_t length, uint64_t offset) {
     size_t done = 0;
+    int interrupts = 0;
     while (done < length) {
         ssize_t n = files->write(files->context, file, (const char *)data + done, length - done, offset + done);
-        if (n == -EINTR) {
+        if (n == -EINTR && ++interrupts < HF_INTERRUPTS_MAX) {
             continue;
         }
         if (n <= 0) {
             return n == 0 ? -EIO : (int)n;
         }
         done += (size_t)n;
+        interrupts = 0;
     }
     return 0;
 }
 
 ssize_t hf_file_read_all(const hf_files *files, int file, void *data, size_t length, uint64_t offset) {
     size_t done = 0;
+    int interrupts = 0;
     while (done < length) {
         ssize_t n = files->read(files->context, file, (char *)data + done, length - done, offset + done);
-        if (n == -EINTR) {
+        if (n == -EINTR && ++interrupts < HF_INTERRUPTS_MAX) {
             continue;
         }
         if (n < 0) {
@@ -223,6 +218,7 @@ ssize_t hf_file_read_all(const hf_files *files, int file, void *data, size_t len
             break;
         }
         done += (size_t)n;
+        interrupts = 0;
     }
     return (ssize_t)done;
 }

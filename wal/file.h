@@ -22,7 +22,7 @@ typedef struct hf_files {
     void *context;
     int (*open)(void *context, const char *path, enum hf_open_mode mode);
     int (*close)(void *context, int file);
-    ssize_t (*read)(void *context, int file, void *data, size_t length, uint64_t offset);         /* short only at the end */
+    ssize_t (*read)(void *context, int file, void *data, size_t length, uint64_t offset);         /* may be short; 0: the end */
     ssize_t (*write)(void *context, int file, const void *data, size_t length, uint64_t offset);  /* may be short */
     int (*sync)(void *context, int file);                                                         /* fdatasync */
     int (*size)(void *context, int file, uint64_t *bytes);
@@ -44,6 +44,9 @@ typedef struct hf_files {
 
 /* The operating system's files. Never NULL, lives for ever. */
 const hf_files *hf_files_system(void);
+
+/* An interrupted call is made again, but after so many in a row its answer is -EINTR. */
+#define HF_INTERRUPTS_MAX 1000
 
 /* Writes all or fails: short writes and EINTR are continued, 0 written is -EIO. */
 int hf_file_write_all(const hf_files *files, int file, const void *data, size_t length, uint64_t offset);

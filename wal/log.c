@@ -4,7 +4,7 @@
  *      ---------> staging -----------------------------> segment ------------------------------------> durable page
  *                                                          | no room: sync it, take a spare into use
  *
- * Edge W1: the poison's text (release of `poisoned`) -> whoever sees it set (acquire).
+ * Edge F2: the poison's text (release of `poisoned`) -> whoever sees it set (acquire).
  */
 #include "log.h"
 
@@ -27,19 +27,23 @@ _Static_assert(HF_SEGMENT_MIN - HF_SEGMENT_PAGE >= ROOM_WORTH_USING + HF_BATCH_A
 /* ---- the poison -------------------------------------------------------------------------------------------------- */
 
 static int check_poison(const hf_wal *wal) {
-    if (hf_load_acquire(&wal->poisoned)) { /* edge W1, from poison */
+    if (hf_load_acquire(&wal->poisoned)) { /* edge F2, from poison */
         hf_error_keep(wal->poison);
         return HF_EPOISONED;
     }
     return HF_SUCCESS;
 }
 
-/* The failure whose sentence was just kept is the log's last act. */
+/* The failure whose sentence was just kept is the log's last act. Any thread; the first to fail is heard. */
 static int poison(hf_wal *wal) {
-    snprintf(wal->poison, sizeof wal->poison, "%s", hf_error_detail());
-    hf_store_release(&wal->poisoned, 1); /* edge W1, to check_poison */
+    pthread_mutex_lock(&wal->poison_mutex);
+    if (!hf_load_relaxed(&wal->poisoned)) { /* relaxed: the mutex is the edge */
+        snprintf(wal->poison, sizeof wal->poison, "%s", hf_error_detail());
+        hf_store_release(&wal->poisoned, 1); /* edge F2, to check_poison */
+    }
+    pthread_mutex_unlock(&wal->poison_mutex);
     hf_spares_stop(&wal->spares);
-    return HF_EPOISONED;
+    return check_poison(wal);
 }
 
 static int check_writable(const hf_wal *wal) {
@@ -56,7 +60,7 @@ static void add_gauge(uint64_t *gauge, uint64_t n) {
 }
 
 void hf_wal_gauges_read(const hf_wal *wal, hf_wal_gauges *gauges) {
-    /* relaxed: each is right by itself */
+    /* relaxed, all: each is right by itself */
     gauges->bytes = hf_load_relaxed(&wal->gauges.bytes);
     gauges->payload = hf_load_relaxed(&wal->gauges.payload);
     gauges->epochs = hf_load_relaxed(&wal->gauges.epochs);
@@ -66,7 +70,7 @@ void hf_wal_gauges_read(const hf_wal *wal, hf_wal_gauges *gauges) {
     uint64_t first = wal->first_generation;
     pthread_mutex_unlock(&shared->release_mutex);
     uint64_t open = hf_wal_generation(wal);
-    gauges->segments = (open >= first ? open - first + 1 : 0) + hf_spares_ready(&shared->spares);
+    gauges->segments = (open > 0 ? open - first + 1 : 0) + hf_spares_ready(&shared->spares);
 }
 
 uint64_t hf_wal_generation(const hf_wal *wal) {
@@ -116,7 +120,7 @@ int hf_wal_next_segment(hf_wal *wal) {
     error = wal->files->rename(wal->files->context, spare, segment);
     if (error == 0) {
         /* Before any batch is in it: a name that could be lost must not hold a durable one. */
-        error = wal->files->sync_directory(wal->files->context, wal->directory);
+        error = hf_directory_sync(&wal->names);
     }
     if (error != 0) {
         return hf_fail_system(error, "cannot take %s into use", segment);
@@ -201,9 +205,12 @@ int hf_wal_begin(hf_wal *wal, uint64_t epoch, uint64_t time_ms, uint64_t term) {
     if (error != HF_SUCCESS) {
         return error;
     }
-    if (wal->in_epoch || epoch <= wal->part.epoch) {
-        return hf_fail(HF_EINVAL, "epoch %" PRIu64 " cannot begin: %s %" PRIu64 " %s", epoch,
-                       wal->in_epoch ? "epoch" : "expected one above", wal->part.epoch, wal->in_epoch ? "is open" : "");
+    if (wal->in_epoch) {
+        return hf_fail(HF_EINVAL, "epoch %" PRIu64 " cannot begin: epoch %" PRIu64 " is open", epoch, wal->part.epoch);
+    }
+    if (epoch <= wal->part.epoch || epoch > HF_BATCH_MAX_NUMBER) {
+        return hf_fail(HF_EINVAL, "epoch %" PRIu64 " cannot begin: expected one above %" PRIu64 ", up to %" PRIu64,
+                       epoch, wal->part.epoch, HF_BATCH_MAX_NUMBER);
     }
     wal->part = (hf_batch_header){.term = term, .epoch = epoch, .time_ms = time_ms, .durable = hf_wal_committed(wal)};
     memcpy(wal->part.uuid, wal->uuid, sizeof wal->uuid);
@@ -271,7 +278,24 @@ void hf_wal_mark_durable(hf_wal *wal, uint64_t epoch) {
 
 int hf_wal_prepare(hf_wal *wal, unsigned wanted) {
     int error = check_writable(wal);
-    return error != HF_SUCCESS ? error : hf_spares_prepare(&wal->spares, wanted);
+    if (error != HF_SUCCESS) {
+        return error;
+    }
+    int result = hf_spares_prepare(&wal->spares, wanted);
+    return result < 0 && hf_directory_is_lost(&wal->names) ? poison(wal) : result;
+}
+
+int hf_wal_sync_directory(hf_wal *wal) {
+    int error = check_writable(wal);
+    if (error != HF_SUCCESS) {
+        return error;
+    }
+    int result = hf_directory_sync(&wal->names);
+    if (result != 0) {
+        hf_fail_system(result, "cannot sync directory %s", wal->directory);
+        return poison(wal);
+    }
+    return HF_SUCCESS;
 }
 
 unsigned hf_wal_spares(hf_wal *wal) { return hf_spares_ready(&wal->spares); }

@@ -27,7 +27,8 @@ typedef struct hf_wal hf_wal;
 typedef struct hf_wal_options {
     const hf_files *files;
     uint64_t segment_bytes; /* for new segments; existing ones say their own size in their header */
-    bool read_only;         /* change nothing: no lock, no cut, no fsync; the durable prefix of a directory that may be in use */
+    bool read_only;         /* change nothing: no lock, no cut; the durable prefix of a directory that may be in use. Where no
+                               writer vouches for the last epoch, it is synced before it is told */
 } hf_wal_options;
 
 /* Where in the log a replay starts: given by a checkpoint, all zero for the log's beginning. */
@@ -81,9 +82,12 @@ int hf_wal_commit(hf_wal *wal);
 /* Tells readers that `epoch` is durable though nothing was written for it (an empty one). */
 void hf_wal_mark_durable(hf_wal *wal, uint64_t epoch);
 
-/* Prepares spare segments until `wanted` lie ready; returns how many were made, or an error, which poisons nothing. May be
- * called by another thread than the appending one. */
+/* Prepares spare segments until `wanted` lie ready; returns how many were made, or an error, which poisons nothing but where
+ * it is a failed sync of the directory. May be called by another thread than the appending one. */
 int hf_wal_prepare(hf_wal *wal, unsigned wanted);
+/* Makes every change of names in the directory durable: the only way to do so while the log is open (a failed sync that
+ * nobody told the appending thread of might have lost a segment's name). HF_EPOISONED HF_EREADONLY. Any thread. */
+int hf_wal_sync_directory(hf_wal *wal);
 /* How many spare segments lie ready. Any thread. */
 unsigned hf_wal_spares(hf_wal *wal);
 

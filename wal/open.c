@@ -37,7 +37,7 @@ static int take_lock(hf_wal *wal) {
     int error = wal->files->lock(wal->files->context, wal->lock_file);
     if (error == -EAGAIN) {
         ssize_t n = hf_file_read_all(wal->files, wal->lock_file, process, sizeof process - 1, 0);
-        process[n > 0 ? strcspn(process, "\n") : 0] = 0;
+        process[n > 0 ? strcspn(process, " \n") : 0] = 0;
         return hf_fail(HF_EBUSY, "%s is locked by process %s", path, process);
     }
     if (error != 0) {
@@ -86,20 +86,20 @@ static int make_directory(const hf_wal *wal) {
 }
 
 /* The UUID of the first segment that can say it; the open checks them all. */
-static void read_uuid(hf_wal *wal, const hf_listing *listing) {
+static int read_uuid(hf_wal *wal, const hf_listing *listing) {
     hf_segment segment;
     hf_segment_init(&segment, wal->files);
-    for (size_t i = 0; i < listing->segments.count; i++) {
-        if (hf_segment_open(&segment, wal->directory, "segment", listing->segments.items[i], NULL, wal->uuid) ==
-            HF_SUCCESS) {
-            break;
-        }
+    int error = HF_ECORRUPT;
+    for (size_t i = 0; i < listing->segments.count && error != HF_SUCCESS && error != HF_EIO && error != HF_ENOMEM;
+         i++) {
+        error = hf_segment_open(&segment, wal->directory, "segment", listing->segments.items[i], NULL, wal->uuid);
     }
     hf_segment_free(&segment);
+    return error == HF_EIO || error == HF_ENOMEM ? error : HF_SUCCESS;
 }
 
 static int lock_for_writing(hf_wal *wal, bool must_exist) {
-    hf_listing listing = {{0}, {0}, {0}};
+    hf_listing listing = {{0}, {0}};
     int error = HF_SUCCESS;
     if (must_exist) {
         error = hf_listing_read(wal->files, wal->directory, &listing);
@@ -128,8 +128,10 @@ static hf_wal *make_wal(const char *directory, const hf_wal_options *options) {
     wal->files = options->files;
     wal->lock_file = wal->file = -1;
     wal->page = (hf_page){.files = wal->files, .file = -1, .lock_file = -1};
-    hf_spares_init(&wal->spares, wal->files, wal->directory);
+    hf_directory_init(&wal->names, wal->files, wal->directory);
+    hf_spares_init(&wal->spares, &wal->names);
     pthread_mutex_init(&wal->release_mutex, NULL);
+    pthread_mutex_init(&wal->poison_mutex, NULL);
     return wal;
 }
 
@@ -146,16 +148,15 @@ int hf_wal_lock(const char *directory, const hf_wal_options *options, bool must_
     if (made == NULL) {
         return hf_fail(HF_ENOMEM, "no memory to open the log in %s", directory);
     }
-    hf_listing listing = {{0}, {0}, {0}};
+    hf_listing listing = {{0}, {0}};
     int error = options->read_only ? HF_SUCCESS : lock_for_writing(made, must_exist);
     error = error != HF_SUCCESS ? error : hf_listing_read(made->files, directory, &listing);
+    error = error != HF_SUCCESS ? error : read_uuid(made, &listing);
+    hf_listing_free(&listing);
     if (error != HF_SUCCESS) {
-        hf_listing_free(&listing);
         hf_wal_close(made);
         return error;
     }
-    read_uuid(made, &listing);
-    hf_listing_free(&listing);
     *wal = made;
     return HF_SUCCESS;
 }
@@ -173,7 +174,9 @@ void hf_wal_close(hf_wal *wal) {
         wal->files->close(wal->files->context, wal->lock_file);
     }
     hf_spares_destroy(&wal->spares);
+    hf_directory_destroy(&wal->names);
     pthread_mutex_destroy(&wal->release_mutex);
+    pthread_mutex_destroy(&wal->poison_mutex);
     free(wal->staging);
     free(wal->directory);
     free(wal);
@@ -190,7 +193,8 @@ bool hf_wal_is_released(const hf_files *files, const char *directory, uint64_t g
 }
 
 int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uint64_t first) {
-    uint64_t expected = first;
+    assert(segments->count > 0);
+    uint64_t expected = first, newest = segments->items[segments->count - 1];
     for (size_t i = 0; i < segments->count; i++) {
         if (segments->items[i] < first) {
             continue;
@@ -200,7 +204,6 @@ int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uin
         }
         expected++;
     }
-    uint64_t newest = segments->count > 0 ? segments->items[segments->count - 1] : 0;
     if (expected > first && expected > newest) {
         return HF_SUCCESS;
     }
@@ -210,14 +213,21 @@ int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uin
                    directory, expected, first, max64(first, newest));
 }
 
+/* Names first: a killed process may have left segments and checkpoints whose names are not durable yet. */
+static int settle_names(hf_wal *wal) {
+    int result = hf_directory_sync(&wal->names);
+    return result == 0 ? HF_SUCCESS
+                       : hf_fail_system(result, "cannot sync directory %s before reading it", wal->directory);
+}
+
 /* What this process finds in its page cache may never have reached the disk: a failed fsync leaves pages that are
  * called clean and are not. So everything is synced, and the segments that may hold unsynced batches are read from the
  * disk: from the last back to the first one that has a batch; those before it were synced when it was begun. */
-static int settle(const hf_wal *wal, const hf_generations *segments, uint64_t first) {
+static int settle(hf_wal *wal, const hf_generations *segments, uint64_t first) {
     hf_segment segment;
     hf_segment_init(&segment, wal->files);
     bool tail = true;
-    int error = HF_SUCCESS;
+    int error = settle_names(wal);
     for (size_t i = segments->count; error == HF_SUCCESS && i > 0 && segments->items[i - 1] >= first; i--) {
         error = hf_segment_open(&segment, wal->directory, "segment", segments->items[i - 1], wal->uuid, NULL);
         if (error != HF_SUCCESS) {
@@ -249,33 +259,43 @@ static int see_cut_file(const hf_wal *wal, const char *path, uint64_t *highest) 
     }
     uint8_t bytes[HF_BATCH_HEADER];
     hf_batch_header header;
-    for (uint64_t at = 0;; at += HF_BATCH_ALIGN) {
-        ssize_t n = hf_file_read_all(wal->files, file, bytes, sizeof bytes, at);
-        if (n < (ssize_t)sizeof bytes) {
-            break;
-        }
-        if (hf_batch_decode(bytes, &header) == NULL && memcmp(header.uuid, wal->uuid, 16) == 0) {
+    ssize_t n = sizeof bytes;
+    for (uint64_t at = 0; n == (ssize_t)sizeof bytes; at += HF_BATCH_ALIGN) {
+        n = hf_file_read_all(wal->files, file, bytes, sizeof bytes, at);
+        if (n == (ssize_t)sizeof bytes && hf_batch_decode(bytes, &header) == NULL &&
+            memcmp(header.uuid, wal->uuid, 16) == 0) {
             *highest = max64(*highest, header.epoch);
         }
     }
     wal->files->close(wal->files->context, file);
-    return HF_SUCCESS;
+    return n < 0 ? hf_fail_system((int)n, "cannot read %s", path) : HF_SUCCESS;
 }
 
 typedef struct cut_visit {
     const hf_wal *wal;
     uint64_t from; /* generations below it can hold no higher epoch than the log */
     uint64_t highest;
+    int error;
 } cut_visit;
 
 static int visit_cut_file(void *visitor, const char *name) {
     cut_visit *visit = visitor;
     char path[HF_PATH_ROOM];
-    if (strncmp(name, "cut-", 4) != 0 || strtoull(name + 4, NULL, 16) < visit->from) {
+    uint64_t generation;
+    if (!hf_is_cut_name(name, &generation) || generation < visit->from) {
         return 0;
     }
     format_path(visit->wal, path, name);
-    return see_cut_file(visit->wal, path, &visit->highest) == HF_SUCCESS ? 0 : -EIO;
+    visit->error = see_cut_file(visit->wal, path, &visit->highest);
+    return visit->error != HF_SUCCESS;
+}
+
+/* `highest` grows to the highest epoch that a tail from segment `from` or later had. */
+static int see_cut_files(const hf_wal *wal, uint64_t from, uint64_t *highest) {
+    cut_visit visit = {.wal = wal, .from = from};
+    int result = wal->files->list(wal->files->context, wal->directory, visit_cut_file, &visit);
+    *highest = max64(*highest, visit.highest);
+    return result < 0 ? hf_fail_system(result, "cannot list directory %s", wal->directory) : visit.error;
 }
 
 /* ---- reading back ------------------------------------------------------------------------------------------------ */
@@ -361,6 +381,7 @@ static int recover(hf_wal *wal, hf_scan *scan, const hf_wal_position *position, 
     hf_page page;
     hf_page_open_reader(&page, wal->files, wal->directory);
     uint64_t committed = hf_page_committed(&page, wal->uuid);
+    found->highest_seen = hf_page_durable(&page, wal->uuid);
     hf_page_close(&page);
     int error = hf_scan_begin(scan, wal->files, wal->directory, wal->uuid, position, NULL);
     scan->vouched = max64(scan->vouched, committed);
@@ -369,11 +390,7 @@ static int recover(hf_wal *wal, hf_scan *scan, const hf_wal_position *position, 
     if (error == HF_SUCCESS && scan->whole.sequence == 0 && scan->end_generation > 1) {
         error = find_chain(wal, scan, found);
     }
-    cut_visit visit = {.wal = wal, .from = scan->end_generation};
-    if (error == HF_SUCCESS && wal->files->list(wal->files->context, wal->directory, visit_cut_file, &visit) != 0) {
-        error = HF_EIO;
-    }
-    found->highest_seen = max64(found->highest_seen, visit.highest);
+    error = error != HF_SUCCESS ? error : see_cut_files(wal, scan->end_generation, &found->highest_seen);
     report(scan, position, found);
     wal->sequence = scan->whole.sequence;
     wal->link = scan->whole.link;
@@ -385,7 +402,7 @@ static int recover(hf_wal *wal, hf_scan *scan, const hf_wal_position *position, 
 /* ---- getting ready to append ------------------------------------------------------------------------------------- */
 
 /* Segments behind the end are empty now: they become spares again, the last first, so that no gap shows. */
-static int retire_later(const hf_wal *wal, uint64_t end, uint64_t newest) {
+static int retire_behind(hf_wal *wal, uint64_t end, uint64_t newest) {
     char segment[HF_PATH_ROOM], spare[HF_PATH_ROOM];
     int error = 0;
     for (uint64_t generation = newest; error == 0 && generation > end; generation--) {
@@ -394,10 +411,24 @@ static int retire_later(const hf_wal *wal, uint64_t end, uint64_t newest) {
         error = wal->files->rename(wal->files->context, segment, spare);
     }
     if (error == 0 && newest > end) {
-        error = wal->files->sync_directory(wal->files->context, wal->directory);
+        error = hf_directory_sync(&wal->names);
     }
     return error == 0 ? HF_SUCCESS
                       : hf_fail_system(error, "cannot make the empty segments of %s spare", wal->directory);
+}
+
+/* 1: the spare is wanted and good; 0: it was removed (one that cannot be read, too); or HF_EIO HF_ENOMEM. */
+static int keep_or_remove(const hf_wal *wal, hf_segment *segment, uint64_t generation, bool wanted) {
+    if (wanted) {
+        int error = hf_segment_open(segment, wal->directory, "spare", generation, wal->uuid, NULL);
+        if (error == HF_SUCCESS || error == HF_ENOMEM) {
+            return error == HF_SUCCESS ? 1 : error;
+        }
+    }
+    char path[HF_PATH_ROOM];
+    hf_segment_path(path, wal->directory, "spare", generation, "");
+    int result = wal->files->remove(wal->files->context, path);
+    return result == 0 ? 0 : hf_fail_system(result, "cannot remove %s", path);
 }
 
 /* Counts the spares that follow `open` and are good; removes the others. */
@@ -405,23 +436,16 @@ static int count_spares(const hf_wal *wal, uint64_t open, unsigned *ready) {
     hf_listing listing;
     hf_segment segment;
     hf_segment_init(&segment, wal->files);
-    int error = hf_listing_read(wal->files, wal->directory, &listing);
+    int result = hf_listing_read(wal->files, wal->directory, &listing);
     *ready = 0;
-    for (size_t i = 0; error == HF_SUCCESS && i < listing.spares.count; i++) {
+    for (size_t i = 0; result >= 0 && i < listing.spares.count; i++) {
         uint64_t generation = listing.spares.items[i];
-        if (generation == open + *ready + 1 &&
-            hf_segment_open(&segment, wal->directory, "spare", generation, wal->uuid, NULL) == HF_SUCCESS) {
-            *ready += 1;
-            continue;
-        }
-        char path[HF_PATH_ROOM];
-        hf_segment_path(path, wal->directory, "spare", generation, "");
-        int result = wal->files->remove(wal->files->context, path);
-        error = result == 0 ? HF_SUCCESS : hf_fail_system(result, "cannot remove %s", path);
+        result = keep_or_remove(wal, &segment, generation, generation == open + *ready + 1);
+        *ready += result == 1;
     }
     hf_segment_free(&segment);
     hf_listing_free(&listing);
-    return error;
+    return result < 0 ? result : HF_SUCCESS;
 }
 
 static int start_spares(hf_wal *wal, uint64_t open) {
@@ -447,6 +471,14 @@ static int start_appending(hf_wal *wal, uint64_t highest_seen) {
     return error;
 }
 
+/* Takes segment 1 into use. */
+static int begin_log(hf_wal *wal, uint64_t highest_seen) {
+    int error = start_spares(wal, 0);
+    error = error != HF_SUCCESS ? error : hf_wal_next_segment(wal);
+    wal->first_generation = 1;
+    return error != HF_SUCCESS ? error : start_appending(wal, highest_seen);
+}
+
 static int make_new_log(hf_wal *wal, const hf_wal_position *position, hf_wal_found *found) {
     hf_page page;
     hf_page_open_reader(&page, wal->files, wal->directory);
@@ -461,11 +493,8 @@ static int make_new_log(hf_wal *wal, const hf_wal_position *position, hf_wal_fou
     if (getrandom(wal->uuid, sizeof wal->uuid, 0) != (ssize_t)sizeof wal->uuid) {
         return hf_fail_system(-errno, "no random bytes for the UUID of a new log");
     }
-    int error = start_spares(wal, 0); /* an interrupted making left spares of another UUID: they go */
-    error = error != HF_SUCCESS ? error : hf_wal_next_segment(wal);
-    wal->first_generation = 1;
     found->is_new = true;
-    return error != HF_SUCCESS ? error : start_appending(wal, 0);
+    return begin_log(wal, 0); /* an interrupted making left spares of another UUID: they go */
 }
 
 static int open_old_log(hf_wal *wal, const hf_listing *listing, const hf_wal_position *position, hf_wal_replay replay,
@@ -482,7 +511,12 @@ static int open_old_log(hf_wal *wal, const hf_listing *listing, const hf_wal_pos
     error = recover(wal, &scan, position, replay, context, newest, found);
     uint64_t end = scan.end_generation, offset = scan.end_offset;
     hf_scan_end(&scan);
-    error = error != HF_SUCCESS ? error : retire_later(wal, end, newest);
+    if (error == HF_SUCCESS && wal->sequence == 0 && position->generation == 0) {
+        /* Nothing was ever written, and nobody knows whether a sync of segment 1's name failed: it is given anew. */
+        error = retire_behind(wal, 0, newest);
+        return error != HF_SUCCESS ? error : begin_log(wal, found->highest_seen);
+    }
+    error = error != HF_SUCCESS ? error : retire_behind(wal, end, newest);
     error = error != HF_SUCCESS ? error : hf_wal_use_segment(wal, end, offset);
     error = error != HF_SUCCESS ? error : start_spares(wal, end);
     wal->first_generation = segments->items[0];

@@ -1,7 +1,9 @@
 /* The durable page, both sides: page.h has the layout and the rules.
  *
- * Edge P1: hf_page_publish (release of `committed`) -> hf_page_committed (acquire), also between processes: a reader
- * that sees an epoch committed sees its bytes in the log.
+ * Edge X1: hf_page_publish (release of `committed`) -> read_number (acquire), also between processes: a reader that
+ *     sees an epoch committed sees its bytes in the log.
+ * Edge X2: hf_page_open_writer, of a page that becomes this log's (release of its UUID) -> is_of (acquire): a reader
+ *     that finds the page to be its log's does not find another log's numbers in it.
  */
 #include "page.h"
 
@@ -27,8 +29,12 @@ static void page_path(char path[HF_PATH_ROOM], const char *directory, const char
 }
 
 static bool is_of(const hf_page *page, const uint8_t *uuid) {
-    return memcmp(page->memory, magic, sizeof magic) == 0 &&
-           (uuid == NULL || memcmp(page->memory + UUID_AT, uuid, 16) == 0);
+    if (memcmp(page->memory, magic, sizeof magic) != 0) {
+        return false;
+    }
+    /* edge X2, from hf_page_open_writer */
+    uint64_t low = hf_load_acquire(field(page, UUID_AT)), high = hf_load_acquire(field(page, UUID_AT + 8));
+    return uuid == NULL || ((low ^ hf_get64(uuid)) | (high ^ hf_get64(uuid + 8))) == 0;
 }
 
 int hf_page_open_writer(hf_page *page, const hf_files *files, const char *directory, const uint8_t uuid[16]) {
@@ -57,12 +63,14 @@ int hf_page_open_writer(hf_page *page, const hf_files *files, const char *direct
         return HF_SUCCESS;
     }
     if (!is_of(page, uuid) || *field(page, IDENTITY_AT) != page->identity) {
-        /* Readers may have it mapped: numbers go to 0 before the page becomes this log's. */
-        hf_store_release(field(page, COMMITTED_AT), 0); /* edge P1 */
-        hf_store_release(field(page, DURABLE_AT), 0);   /* edge P1 */
-        memcpy(page->memory + UUID_AT, uuid, 16);
+        /* Readers may have it mapped: it is nobody's while it is made this log's. */
+        hf_store_release(field(page, IDENTITY_AT), 0);  /* edge X2, to read_number */
+        hf_store_release(field(page, COMMITTED_AT), 0); /* edge X1 */
+        hf_store_release(field(page, DURABLE_AT), 0);   /* edge X1 */
+        hf_store_release(field(page, UUID_AT), hf_get64(uuid)); /* edge X2, to is_of, both */
+        hf_store_release(field(page, UUID_AT + 8), hf_get64(uuid + 8));
         memcpy(page->memory, magic, sizeof magic);
-        *field(page, IDENTITY_AT) = page->identity;
+        hf_store_release(field(page, IDENTITY_AT), page->identity); /* edge X2, to read_number */
     }
     *field(page, PROCESS_AT) = (uint64_t)getpid();
     return HF_SUCCESS;
@@ -74,10 +82,10 @@ void hf_page_publish(hf_page *page, uint64_t committed, uint64_t durable) {
     }
     /* relaxed loads: this thread alone writes the page */
     if (hf_load_relaxed(field(page, COMMITTED_AT)) < committed) {
-        hf_store_release(field(page, COMMITTED_AT), committed); /* edge P1, to hf_page_committed */
+        hf_store_release(field(page, COMMITTED_AT), committed); /* edge X1, to read_number */
     }
     if (hf_load_relaxed(field(page, DURABLE_AT)) < durable) {
-        hf_store_release(field(page, DURABLE_AT), durable); /* edge P1, to programs that read the page by themselves */
+        hf_store_release(field(page, DURABLE_AT), durable); /* edge X1, to programs that read the page by themselves */
     }
 }
 
@@ -112,16 +120,19 @@ bool hf_page_locked(hf_page *page) {
                                : page->files->locked(page->files->context, page->lock_file) != 0;
 }
 
-uint64_t hf_page_committed(hf_page *page, const uint8_t *uuid) {
-    if (page->memory == NULL && page->directory != NULL) {
+static uint64_t read_number(hf_page *page, const uint8_t *uuid, size_t offset) {
+    if (page->memory == NULL) {
         open_for_reading(page);
     }
-    if (page->memory == NULL) {
+    /* Edge X2. */
+    if (page->memory == NULL || !is_of(page, uuid) || hf_load_acquire(field(page, IDENTITY_AT)) != page->identity) {
         return 0;
     }
-    uint64_t committed = hf_load_acquire(field(page, COMMITTED_AT)); /* edge P1, from hf_page_publish */
-    return is_of(page, uuid) && *field(page, IDENTITY_AT) == page->identity ? committed : 0;
+    return hf_load_acquire(field(page, offset)); /* edge X1, from hf_page_publish */
 }
+
+uint64_t hf_page_committed(hf_page *page, const uint8_t *uuid) { return read_number(page, uuid, COMMITTED_AT); }
+uint64_t hf_page_durable(hf_page *page, const uint8_t *uuid) { return read_number(page, uuid, DURABLE_AT); }
 
 void hf_page_renew(hf_page *page) {
     if (page->memory != NULL) {

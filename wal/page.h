@@ -2,10 +2,11 @@
  *
  * Guarantees
  *   A  `committed` and `durable` never say more than was synced. They may say less after a power loss, since the page
- * itself is never synced. B  A reader bounds itself by the page only while somebody holds the directory's lock: without
- * a writer nobody keeps the page up to date, and nobody writes the log either. C  A page that was copied along with its
- * directory vouches for nothing: the log was copied at another instant. It is told by the file's identity, which the
- * page holds.
+ *      itself is never synced. No epoch that is begun later has a number that `durable` has reached.
+ *   B  A reader bounds itself by the page only while somebody holds the directory's lock: without a writer nobody keeps
+ *      the page up to date, and nobody writes the log either.
+ *   C  A page that was copied along with its directory vouches for nothing: the log was copied at another instant. It
+ *      is told by the file's identity, which the page holds.
  *
  * 4,096 bytes in the file `durable`, mapped shared, little-endian; all that matters lies in one sector:
  *   offset  size
@@ -48,6 +49,8 @@ void hf_page_renew(hf_page *page);
 /* The highest epoch with a batch that the page knows durable in the log `uuid`; 0 if it says nothing of that log.
  * `uuid` NULL: of any log. */
 uint64_t hf_page_committed(hf_page *page, const uint8_t *uuid);
+/* The same of the highest durable epoch, with a batch or without. */
+uint64_t hf_page_durable(hf_page *page, const uint8_t *uuid);
 
 void hf_page_close(hf_page *page);
 

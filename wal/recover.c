@@ -4,6 +4,7 @@
 #include "error.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ const size_t hf_recovery_rows = sizeof hf_recovery_table / sizeof hf_recovery_ta
 static bool matches(hf_match match, bool found) { return match == HF_ANY || (match == HF_YES) == found; }
 
 const hf_recovery_row *hf_recovery_decide(const hf_finding *finding) {
-    for (size_t i = 0; i < hf_recovery_rows; i++) {
+    for (size_t i = 0; i < hf_recovery_rows; i++) { /* uncovered: its end, as one row always matches */
         const hf_recovery_row *row = &hf_recovery_table[i];
         if (row->header == finding->header && matches(row->payload, finding->payload) &&
             matches(row->chained, finding->chained) && matches(row->begun, finding->begun) &&
@@ -61,7 +62,7 @@ const hf_recovery_row *hf_recovery_decide(const hf_finding *finding) {
             return row;
         }
     }
-    abort(); /* the table is exhaustive: test_recover.c tries every finding */
+    abort(); /* uncovered: the table is exhaustive, test_recover.c tries every finding */
 }
 
 /* ---- what stands at a position ----------------------------------------------------------------------------------- */
@@ -76,6 +77,8 @@ typedef struct spot {
 } spot;
 
 static uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+static uint64_t place_of(const spot *s) { return s->segment->generation << 32 | s->offset; }
 
 /* Every epoch up to it is in the log that was read, or below where this scan is to start. */
 static uint64_t reached(const hf_scan *scan) {
@@ -317,7 +320,9 @@ static void swap_segments(hf_segment *a, hf_segment *b) {
     *b = swap;
 }
 
-/* Takes the batch at `found`. 1: its epoch is whole, and wanted. */
+enum { GO_ON = 2 }; /* of what follows: hf_scan_next is not done yet */
+
+/* Takes the batch at `found`. 1: its epoch is whole, and wanted; else GO_ON, or an error. */
 static int accept(hf_scan *scan, spot *found, const uint8_t *payload) {
     const hf_batch_header *header = &found->header;
     int error = scan->last.sequence == 0 ? check_first(scan, found) : HF_SUCCESS;
@@ -345,12 +350,12 @@ static int accept(hf_scan *scan, spot *found, const uint8_t *payload) {
     scan->highest_seen = max64(scan->highest_seen, header->epoch);
     scan->begun = (header->flags & HF_BATCH_LAST) == 0;
     if (scan->begun) {
-        return 0;
+        return GO_ON;
     }
     scan->whole = *header;
     scan->end_generation = scan->segment.generation;
     scan->end_offset = scan->offset;
-    return scan->unwanted ? 0 : 1;
+    return scan->unwanted ? GO_ON : 1;
 }
 
 /* ---- a reader beside a writer ------------------------------------------------------------------------------------ */
@@ -384,7 +389,13 @@ static int rewind_scan(hf_scan *scan) {
     return HF_SUCCESS;
 }
 
-/* Whether the batch behind `found` is there and continues it: then another vouches for all before its own epoch. */
+static int read_again(hf_scan *scan) {
+    int error = rewind_scan(scan);
+    return error != HF_SUCCESS ? error : GO_ON;
+}
+
+/* Whether the batch behind `found` is there, continues it, and knows its epoch durable. (Another part of the same epoch
+ * vouches only for what is before that epoch.) */
 static bool is_continued(spot *found) {
     hf_segment *segment = found->segment;
     uint64_t next = found->offset + hf_batch_size(found->header.payload_length);
@@ -393,19 +404,29 @@ static bool is_continued(spot *found) {
     return segment->bytes - next >= HF_BATCH_ALIGN &&
            hf_segment_read(segment, next, HF_BATCH_ALIGN, &bytes) == HF_SUCCESS &&
            hf_batch_decode(bytes, &header) == NULL && header.sequence == found->header.sequence + 1 &&
-           hf_digest_equal(&header.before, &found->header.link);
+           header.durable >= found->header.epoch && hf_digest_equal(&header.before, &found->header.link);
 }
 
-/* Where nobody vouches for a batch but its own bytes, they must be the disk's: a writer whose sync failed leaves pages
- * in the cache that no disk has, and the next writer will not see them. True: read it again. */
-static bool must_drop_cache(const hf_scan *scan, spot *found) {
+/* Where nobody vouches for a batch but its own bytes, they must be the disk's. A writer that was killed leaves pages in
+ * the cache that are not synced yet, and a power loss would undo what a reader told; one whose sync failed leaves some
+ * that no disk ever gets, and the next writer will not see them. GO_ON: read it again. */
+static int settle_tail(hf_scan *scan, spot *found) {
     if (scan->page == NULL || scan->bound != UINT64_MAX || found->finding.header != HF_HEADER_VALID ||
-        found->header.epoch <= scan->vouched || is_continued(found)) {
-        return false;
+        found->header.epoch <= scan->vouched || is_continued(found) || found->segment->generation <= scan->settled) {
+        return 0;
     }
+    if (refresh_bound(scan)) { /* a writer is at work by now: the syncs are its own */
+        return read_again(scan);
+    }
+    scan->settled = found->segment->generation;
+    int error = scan->files->sync(scan->files->context, found->segment->file);
     scan->files->drop_cache(scan->files->context, found->segment->file);
     hf_segment_forget(found->segment);
-    return true;
+    if (error != 0 && error != -EINVAL &&
+        error != -EROFS) { /* the last two: a file system on which nothing is written */
+        return hf_fail_system(error, "cannot sync %s before reading its end", found->segment->path);
+    }
+    return read_again(scan);
 }
 
 /* Whether a reader looked behind this very end before: it would read the rest of the segment at every call. */
@@ -416,8 +437,7 @@ static bool is_quiet(hf_scan *scan, const spot *found, hf_digest *page) {
         hf_segment_read(found->segment, found->offset, HF_BATCH_ALIGN, &bytes) == HF_SUCCESS) {
         *page = hf_digest_of(bytes, HF_BATCH_ALIGN);
     }
-    return scan->quiet_generation == found->segment->generation && scan->quiet_offset == found->offset &&
-           hf_digest_equal(page, &scan->quiet_page) && scan->vouched <= reached(scan);
+    return scan->quiet == place_of(found) && hf_digest_equal(page, &scan->quiet_page) && scan->vouched <= reached(scan);
 }
 
 /* ---- the walk ---------------------------------------------------------------------------------------------------- */
@@ -437,7 +457,17 @@ int hf_scan_begin(hf_scan *scan, const hf_files *files, const char *directory, c
     return hf_segment_open(&scan->segment, directory, "segment", scan->end_generation, uuid, NULL);
 }
 
-/* What is not accepted at first sight: the end (0), or a refusal. */
+/* A writer may have come since the position was read, and have written there and behind it: then what was read of the
+ * position is older than the evidence. Whoever refuses has read it once more since. */
+static bool must_doubt(hf_scan *scan, const spot *found) {
+    if (scan->page == NULL || scan->doubted == place_of(found)) {
+        return false;
+    }
+    scan->doubted = place_of(found);
+    return true;
+}
+
+/* What is not accepted at first sight: the end (0), a refusal, or GO_ON: read it again. */
 static int end_or_refuse(hf_scan *scan, spot *found) {
     hf_digest page;
     if (scan->page != NULL && is_quiet(scan, found, &page)) {
@@ -451,60 +481,60 @@ static int end_or_refuse(hf_scan *scan, spot *found) {
     scan->row = hf_recovery_decide(&found->finding);
     assert(scan->row->decision != HF_DECIDE_ACCEPT);
     if (scan->row->decision != HF_DECIDE_END && scan->row->decision != HF_DECIDE_CUT) {
-        return refuse(scan, found, &b);
+        return must_doubt(scan, found) ? read_again(scan) : refuse(scan, found, &b);
     }
     if (scan->page == NULL) {
         return 0;
     }
-    scan->quiet_generation = found->segment->generation;
-    scan->quiet_offset = found->offset;
+    scan->quiet = place_of(found);
     scan->quiet_page = page;
     return rewind_scan(scan);
 }
 
+/* Looks at the position in question, and at its payload where it may be believed. 0; GO_ON: read it again; or an error.
+ */
+static int examine(hf_scan *scan, spot *found, const uint8_t **payload) {
+    int error = find_spot(scan, found);
+    error = error != HF_SUCCESS ? error : settle_tail(scan, found);
+    if (error == HF_SUCCESS && found->finding.header == HF_HEADER_VALID && found->header.epoch <= scan->bound) {
+        error = inspect_payload(found, payload);
+    }
+    /* Without a writer all is believed that is whole; but was there still none when this was read? */
+    if (error == HF_SUCCESS && scan->page != NULL && scan->bound == UINT64_MAX && refresh_bound(scan)) {
+        return read_again(scan);
+    }
+    return error;
+}
+
+static int step(hf_scan *scan) {
+    spot found;
+    const uint8_t *payload = NULL;
+    int error = examine(scan, &found, &payload);
+    if (error != HF_SUCCESS) {
+        return error;
+    }
+    if (found.finding.header == HF_HEADER_VALID && found.finding.chained && found.header.epoch > scan->bound) {
+        return rewind_scan(scan);
+    }
+    if (hf_recovery_decide(&found.finding)->decision != HF_DECIDE_ACCEPT) {
+        return end_or_refuse(scan, &found);
+    }
+    return accept(scan, &found, payload);
+}
+
 int hf_scan_next(hf_scan *scan) {
-    uint64_t dropped = 0; /* the segment whose cached pages were dropped in this call */
+    int result = scan->failed ? read_again(scan) : GO_ON;
     scan->row = NULL;
-    for (;;) {
-        int error = HF_SUCCESS;
-        if (scan->whole.epoch >= scan->bound) {
-            if (!refresh_bound(scan)) {
-                return 0;
-            }
-            error = rewind_scan(scan);
-        }
-        spot found;
-        const uint8_t *payload = NULL;
-        error = error != HF_SUCCESS ? error : find_spot(scan, &found);
-        if (error == HF_SUCCESS && dropped != found.segment->generation && must_drop_cache(scan, &found)) {
-            dropped = found.segment->generation;
-            continue;
-        }
-        if (error == HF_SUCCESS && found.finding.header == HF_HEADER_VALID && found.header.epoch <= scan->bound) {
-            error = inspect_payload(&found, &payload);
-        }
-        if (error != HF_SUCCESS) {
-            return error;
-        }
-        /* Without a writer all is believed that is whole; but was there still none when this was read? */
-        if (scan->page != NULL && scan->bound == UINT64_MAX && refresh_bound(scan)) {
-            error = rewind_scan(scan);
-            if (error != HF_SUCCESS) {
-                return error;
-            }
-            continue;
-        }
-        if (found.finding.header == HF_HEADER_VALID && found.finding.chained && found.header.epoch > scan->bound) {
-            return rewind_scan(scan);
-        }
-        if (hf_recovery_decide(&found.finding)->decision != HF_DECIDE_ACCEPT) {
-            return end_or_refuse(scan, &found);
-        }
-        error = accept(scan, &found, payload);
-        if (error != 0) {
-            return error;
+    scan->doubted = scan->settled = 0;
+    while (result == GO_ON) {
+        if (scan->whole.epoch < scan->bound) {
+            result = step(scan);
+        } else {
+            result = refresh_bound(scan) ? read_again(scan) : 0;
         }
     }
+    scan->failed = result < 0;
+    return result;
 }
 
 void hf_scan_end(hf_scan *scan) {

@@ -2,9 +2,10 @@
  *
  * Guarantees
  *   A  What is accepted is a prefix of whole epochs, each chained to the one before.
- *   B  That prefix holds every epoch that anything vouches for. Where it cannot, the answer is a refusal that names
- * file, offset and epoch. C  What is neither accepted nor vouched for, and looks as a crash leaves it, is a torn tail
- * and is cut. D  Memory is bounded by the largest epoch.
+ *   B  That prefix holds every epoch that anything vouches for. Where it cannot, the answer is a refusal that names file,
+ *      offset and epoch.
+ *   C  What is neither accepted nor vouched for, and looks as a crash leaves it, is a torn tail and is cut.
+ *   D  Memory is bounded by the largest epoch.
  *
  * The decision is a table: what stands at the position where the next batch should begin, against what vouches for it.
  * "Evidence" is that something after this position was durable, so that this position must have been, too:
@@ -84,8 +85,12 @@ typedef struct hf_scan {
     uint64_t end_generation, end_offset; /* right behind it */
     uint64_t highest_seen;
     const hf_recovery_row *row;              /* by which hf_scan_next came to the end or refused; NULL: by the bound */
-    uint64_t quiet_generation, quiet_offset; /* a reader's: this end was looked behind already, when its page ... */
-    hf_digest quiet_page;                    /* ... was this */
+    /* A reader's. Positions are generation << 32 | offset, 0: none. */
+    uint64_t quiet;       /* this end was looked behind already, when its page ... */
+    hf_digest quiet_page; /* ... was this */
+    uint64_t settled;     /* up to this segment, tails were synced in this call */
+    uint64_t doubted;     /* what stands here was about to be refused in this call */
+    bool failed;          /* the last call did: the next begins again behind the last whole epoch */
 
     hf_wal_epoch epoch;
     uint8_t *payload;
@@ -97,7 +102,7 @@ typedef struct hf_scan {
 int hf_scan_begin(hf_scan *scan, const hf_files *files, const char *directory, const uint8_t uuid[16],
                   const hf_wal_position *position, hf_page *page);
 /* 1: scan->epoch is the next whole epoch >= position.epoch, until the next call; 0: the end, for now; else HF_ECORRUPT
- * HF_EVERSION HF_EIO HF_ENOMEM. */
+ * HF_EVERSION HF_EIO HF_ENOMEM HF_ENOTFOUND, and it may be called again: nothing is left out. */
 int hf_scan_next(hf_scan *scan);
 void hf_scan_end(hf_scan *scan);
 
@@ -105,5 +110,10 @@ void hf_scan_end(hf_scan *scan);
  * repeat after a crash at any point: the copies are synced before anything is zeroed, and later segments are zeroed
  * before earlier ones, so that what remains always looks like a torn tail. HF_EIO HF_ENOMEM. */
 int hf_cut(hf_scan *scan, uint64_t newest, uint64_t *cut_bytes);
+/* Whether a file's name is that of such a copy; then also the segment's generation. */
+bool hf_is_cut_name(const char *name, uint64_t *generation);
+/* The first name for what is cut of a segment from `offset` on that is not taken yet. HF_EIO. */
+int hf_cut_path(const hf_files *files, const char *directory, uint64_t generation, uint64_t offset,
+                char path[HF_PATH_ROOM]);
 
 #endif

@@ -1,6 +1,8 @@
 /* Registration of threads with liburcu, counted, so that a thread may hold several sessions. */
 #include "section.h"
 
+#include <urcu/static/urcu-memb.h> /* urcu_memb_reader */
+
 #if defined(HF_TSAN)
 char hf_section_edge_left, hf_section_edge_entered;
 

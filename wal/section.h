@@ -8,16 +8,19 @@
  *
  * Rules: no waiting of any kind inside a section; never call hf_grace_period() inside one; sections do not nest.
  *
- * ThreadSanitizer cannot see liburcu's barriers: in its builds the two edges are told to it by hand.
+ * ThreadSanitizer cannot see liburcu's barriers: in its builds the two edges are told to it by hand, and liburcu's own
+ * accesses, which are volatile rather than atomic, stay in the library, where it does not see them.
  */
 #ifndef HF_SECTION_H
 #define HF_SECTION_H
 
+#include "atomic.h"
+
+#if !defined(HF_TSAN)
 #define URCU_INLINE_SMALL_FUNCTIONS
 #define _LGPL_SOURCE
+#endif
 #include <urcu/urcu-memb.h>
-
-#include "atomic.h"
 
 #if defined(HF_TSAN)
 void __tsan_acquire(void *);

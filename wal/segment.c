@@ -69,15 +69,15 @@ void hf_segment_path(char path[HF_PATH_ROOM], const char *directory, const char 
     (void)length;
 }
 
-/* "<prefix>-<digits lower-case hexadecimal digits>", and nothing behind them unless `open_end`. */
-static bool parse_name(const char *name, const char *prefix, int digits, bool open_end, uint64_t *generation) {
+/* "<prefix>-<16 lower-case hexadecimal digits>" */
+static bool parse_name(const char *name, const char *prefix, uint64_t *generation) {
     size_t length = strlen(prefix);
     if (strncmp(name, prefix, length) != 0 || name[length] != '-') {
         return false;
     }
     name += length + 1;
     *generation = 0;
-    for (int i = 0; i < digits; i++) {
+    for (int i = 0; i < 16; i++) {
         static const char hexadecimal[] = "0123456789abcdef";
         const char *found = name[i] ? strchr(hexadecimal, name[i]) : NULL;
         if (found == NULL) {
@@ -85,7 +85,7 @@ static bool parse_name(const char *name, const char *prefix, int digits, bool op
         }
         *generation = *generation << 4 | (uint64_t)(found - hexadecimal);
     }
-    return open_end || name[digits] == 0;
+    return name[16] == 0;
 }
 
 static int add_generation(hf_generations *list, uint64_t generation) {
@@ -105,13 +105,10 @@ static int add_generation(hf_generations *list, uint64_t generation) {
 static int visit_name(void *visitor, const char *name) {
     hf_listing *listing = visitor;
     uint64_t generation;
-    if (parse_name(name, "segment", 16, false, &generation)) {
+    if (parse_name(name, "segment", &generation)) {
         return add_generation(&listing->segments, generation);
     }
-    if (parse_name(name, "spare", 16, false, &generation)) {
-        return add_generation(&listing->spares, generation);
-    }
-    return parse_name(name, "cut", 8, true, &generation) ? add_generation(&listing->cuts, generation) : 0;
+    return parse_name(name, "spare", &generation) ? add_generation(&listing->spares, generation) : 0;
 }
 
 static int compare_generations(const void *a, const void *b) {
@@ -120,7 +117,7 @@ static int compare_generations(const void *a, const void *b) {
 }
 
 int hf_listing_read(const hf_files *files, const char *directory, hf_listing *listing) {
-    *listing = (hf_listing){{0}, {0}, {0}};
+    *listing = (hf_listing){{0}, {0}};
     int result = files->list(files->context, directory, visit_name, listing);
     if (result == -ENOENT) {
         return hf_fail(HF_ENOTFOUND, "there is no directory %s", directory);
@@ -128,8 +125,8 @@ int hf_listing_read(const hf_files *files, const char *directory, hf_listing *li
     if (result != 0) {
         return hf_fail_system(result, "cannot list directory %s", directory);
     }
-    hf_generations *lists[] = {&listing->segments, &listing->spares, &listing->cuts};
-    for (size_t i = 0; i < 3; i++) {
+    hf_generations *lists[] = {&listing->segments, &listing->spares};
+    for (size_t i = 0; i < 2; i++) {
         if (lists[i]->count > 1) {
             qsort(lists[i]->items, lists[i]->count, sizeof(uint64_t), compare_generations);
         }
@@ -140,8 +137,7 @@ int hf_listing_read(const hf_files *files, const char *directory, hf_listing *li
 void hf_listing_free(hf_listing *listing) {
     free(listing->segments.items);
     free(listing->spares.items);
-    free(listing->cuts.items);
-    *listing = (hf_listing){{0}, {0}, {0}};
+    *listing = (hf_listing){{0}, {0}};
 }
 
 /* ---- making ------------------------------------------------------------------------------------------------------ */
@@ -196,8 +192,6 @@ int hf_segment_make(const hf_files *files, const char *directory, const hf_segme
     }
     if (error != 0) {
         files->remove(files->context, temporary);
-    } else {
-        error = files->sync_directory(files->context, directory);
     }
     if (error > 0) {
         return hf_fail(HF_EPOISONED, "gave up preparing %s: the log is poisoned or closing", path);

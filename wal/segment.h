@@ -1,8 +1,8 @@
 /* The segment: one file of the log, of a fixed size, made of real zeros before it is used.
  *
  * Guarantees
- *   A  A file named segment-... or spare-... is whole: its header page and its zeros were synced before it got that
- * name. B  Whatever is read from one is bounded by what the file's size and its checked header page say.
+ *   A  A file named segment-... or spare-... is whole: its header page and its zeros were synced before it got that name.
+ *   B  Whatever is read from one is bounded by what the file's size and its checked header page say.
  *
  *       0      4,096                                                  bytes
  *       | page | batch    | batch  | batch ...            | 0 0 0 ... |
@@ -29,7 +29,8 @@
 #define HF_SEGMENT_MIN (UINT64_C(128) << 10)
 #define HF_SEGMENT_MAX (UINT64_C(1) << 30)
 #define HF_PATH_ROOM 4096u     /* for a path with its final zero */
-#define HF_DIRECTORY_MAX 4000u /* longest name of a directory */
+#define HF_DIRECTORY_MAX 3800u /* longest name of a directory: the longest of a file in it fits behind it */
+_Static_assert(HF_DIRECTORY_MAX + 1 + 255 + 1 <= HF_PATH_ROOM, "a directory, a slash, a name, a zero");
 
 typedef struct hf_segment_header {
     uint8_t uuid[16];
@@ -54,14 +55,14 @@ typedef struct hf_generations {
     size_t count, room;
 } hf_generations;
 typedef struct hf_listing {
-    hf_generations segments, spares, cuts;
+    hf_generations segments, spares;
 } hf_listing;
 /* HF_ENOTFOUND (no such directory) HF_EIO HF_ENOMEM. Fills `listing`, to be freed in any case. */
 int hf_listing_read(const hf_files *files, const char *directory, hf_listing *listing);
 void hf_listing_free(hf_listing *listing);
 
-/* Makes spare-<generation>: zeros under a temporary name, sync, rename, sync of the directory. Asks `give_up` (may be
- * NULL) now and then. HF_EIO HF_ENOMEM; HF_EPOISONED: gave up. */
+/* Makes spare-<generation>: zeros under a temporary name, sync, rename; the new name is the caller's to make durable. Asks
+ * `give_up` (may be NULL) now and then. HF_EIO HF_ENOMEM; HF_EPOISONED: gave up. */
 int hf_segment_make(const hf_files *files, const char *directory, const hf_segment_header *header,
                     bool (*give_up)(const void *context), const void *context);
 
@@ -86,7 +87,7 @@ void hf_segment_init(hf_segment *segment, const hf_files *files);
  */
 int hf_segment_open(hf_segment *segment, const char *directory, const char *prefix, uint64_t generation,
                     const uint8_t *uuid, uint8_t *found);
-/* Bytes [offset, offset + length) of the segment, valid until the next call; what lies behind its end is refused.
+/* Bytes [offset, offset + length) of the segment, which must not lie behind its end; valid until the next call.
  * HF_EIO HF_ENOMEM. */
 int hf_segment_read(hf_segment *segment, uint64_t offset, size_t length, const uint8_t **data);
 /* The file may have changed: read afresh from now on. */

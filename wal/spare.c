@@ -3,8 +3,10 @@
 
 #include "error.h"
 
-void hf_spares_init(hf_spares *spares, const hf_files *files, const char *directory) {
-    *spares = (hf_spares){.files = files, .directory = directory};
+#include <inttypes.h>
+
+void hf_spares_init(hf_spares *spares, hf_directory *directory) {
+    *spares = (hf_spares){.directory = directory};
     pthread_mutex_init(&spares->mutex, NULL);
     pthread_cond_init(&spares->made, NULL);
 }
@@ -24,6 +26,18 @@ static bool is_stopped(const void *context) {
     return stopped;
 }
 
+static int make_durable(hf_spares *spares, const hf_segment_header *header) {
+    hf_directory *directory = spares->directory;
+    int error = hf_segment_make(directory->files, directory->path, header, is_stopped, spares);
+    if (error != HF_SUCCESS) {
+        return error;
+    }
+    int result = hf_directory_sync(directory);
+    return result == 0 ? HF_SUCCESS
+                       : hf_fail_system(result, "cannot sync directory %s for %s/spare-%016" PRIx64, directory->path,
+                                        directory->path, header->generation);
+}
+
 /* Called with the mutex held, and `ready` below `wanted`: makes one, or waits until another thread has. 1: made here;
  * 0: by another, or not; negative: an error. */
 static int make_one(hf_spares *spares) {
@@ -39,7 +53,7 @@ static int make_one(hf_spares *spares) {
     header.generation += spares->ready + 1;
     spares->making = true;
     pthread_mutex_unlock(&spares->mutex);
-    int error = hf_segment_make(spares->files, spares->directory, &header, is_stopped, spares);
+    int error = make_durable(spares, &header);
     pthread_mutex_lock(&spares->mutex);
     spares->making = false;
     spares->ready += error == HF_SUCCESS;

@@ -3,11 +3,12 @@
  * Guarantees
  *   A  Spares follow the open segment without a gap: with generation g open and n ready, they are g+1 .. g+n.
  *   B  Whoever takes one waits for nothing where one is ready; otherwise for one segment to be made, by whom it may be.
- *   C  A spare that could not be made harms nothing but the caller.
+ *   C  A spare that could not be made harms nothing but the caller; but for a failed sync of the directory (directory.h).
  */
 #ifndef HF_SPARE_H
 #define HF_SPARE_H
 
+#include "directory.h"
 #include "segment.h"
 
 #include <pthread.h>
@@ -19,11 +20,10 @@ typedef struct hf_spares {
     unsigned ready;
     bool making;  /* somebody makes next.generation + ready + 1 */
     bool stopped; /* no more: poisoned or closing */
-    const hf_files *files;
-    const char *directory; /* the log's */
+    hf_directory *directory; /* the log's */
 } hf_spares;
 
-void hf_spares_init(hf_spares *spares, const hf_files *files, const char *directory);
+void hf_spares_init(hf_spares *spares, hf_directory *directory);
 /* `open` describes the open segment (generation 0: none yet) and how large new ones shall be; `ready` spares lie there.
  */
 void hf_spares_start(hf_spares *spares, const hf_segment_header *open, unsigned ready);

@@ -2,6 +2,7 @@
 #ifndef HF_STATE_H
 #define HF_STATE_H
 
+#include "directory.h"
 #include "log.h"
 #include "page.h"
 #include "segment.h"
@@ -19,6 +20,7 @@ struct hf_wal {
     bool is_open;
     uint8_t uuid[16];
     hf_page page;
+    hf_directory names; /* of any thread */
 
     /* Of the appending thread. offset <= bytes; both multiples of HF_BATCH_ALIGN. */
     int file; /* of the open segment; -1: none */
@@ -32,11 +34,12 @@ struct hf_wal {
     bool in_epoch;
     hf_batch_header part; /* of the open epoch: the next part to be written */
 
-    /* Of any thread. Each is a number by itself, written by the appending thread (poisoned: with its text). */
+    /* Of any thread. Each is a number by itself, written by the appending thread (poisoned: by any, with its text). */
     uint64_t generation;           /* of the open segment */
     uint64_t committed;            /* the highest epoch committed */
     uint64_t committed_generation; /* the segment with the last committed batch */
     hf_wal_gauges gauges;
+    pthread_mutex_t poison_mutex; /* guards the text while it is written: the first failure is the one that is told */
     int poisoned;
     char poison[512];
 
@@ -53,7 +56,7 @@ int hf_wal_next_segment(hf_wal *wal);
 
 /* Whether the oldest segment kept is later than `generation`: the writer let go of it. */
 bool hf_wal_is_released(const hf_files *files, const char *directory, uint64_t generation);
-/* Whether the segments from `first` on have no gap: HF_ECORRUPT names the first that is missing. */
+/* Whether the segments, of which there are some, have no gap from `first` on: HF_ECORRUPT names the first that is missing. */
 int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uint64_t first);
 
 #endif

@@ -17,7 +17,8 @@
  *   NULL       No pointer may be NULL unless the function says so.
  *   fork       A child process must not use an engine of its parent: every call answers HF_EFORK.
  *   Tickets    Every reply carries a ticket: the epoch with which what it tells becomes durable. Until hf_durable() has
- *              reached the ticket, a power loss may undo it; from then on nothing can.
+ *              reached the ticket, a power loss may undo it; from then on nothing can. A ticket belongs to the engine that
+ *              gave it: after the next hf_open ask anew, by id or by the session's position.
  */
 #ifndef HOLDFAST_H
 #define HOLDFAST_H
@@ -477,6 +478,34 @@ HF_API int hf_log_next(hf_log *log, hf_record *record);
 /* The epoch up to which everything has been handed out whole. */
 HF_API uint64_t hf_log_epoch(const hf_log *log);
 HF_API void hf_log_close(hf_log *log);
+
+/* ---- repair ------------------------------------------------------------------------------------------------------- */
+
+enum {
+    HF_REPAIR_CUT = 1u << 0, /* do it; without it nothing is changed, the report says what would be */
+};
+
+/* What a repair finds, and loses. */
+typedef struct hf_repair_report {
+    bool damaged;             /* hf_open refuses the directory. false: there is nothing to repair, and the rest is 0 */
+    bool cut;                 /* this call cut it */
+    uint64_t kept_epoch;      /* the last epoch that stays */
+    uint64_t kept_time_ms;    /* its time; 0: not known */
+    uint64_t lost_epoch;      /* the highest epoch that is known to have been: kept_epoch + 1 up to it are lost */
+    uint64_t lost_time_ms;    /* the latest time found behind the cut; 0: none */
+    uint64_t readable_epochs; /* of the lost ones, those that stand whole behind the damage */
+    uint64_t cut_bytes;       /* of segments, kept aside in cut-... */
+    uint64_t checkpoints;     /* newer than what stays, kept aside as aside-... */
+    uint64_t start_epoch;     /* where replay starts then; 0: at the log's beginning */
+    char damage[512];         /* why hf_open refuses: file, offset, epoch */
+} hf_repair_report;
+
+/* For a directory that hf_open refuses with HF_ECORRUPT: cuts its log back to the last whole epoch before the damage.
+ * That loses operations that were durable, so nothing does it by itself. What is cut is kept in the directory. A crash in
+ * its midst is answered by the same call again. hf_open afterwards goes on above every epoch that was ever named.
+ * HF_SUCCESS: see the report. HF_ECORRUPT: no cut helps: what is left of the log reaches none of its checkpoints, nor
+ * back to its beginning. HF_EBUSY: somebody has it. HF_EVERSION HF_ENOTFOUND HF_EIO HF_ENOMEM HF_EINVAL. */
+HF_API int hf_repair(const char *directory, uint32_t flags, hf_repair_report *report) HF_CHECK_RESULT;
 
 #ifdef __cplusplus
 }

@@ -237,10 +237,10 @@ static void *run_turn(void *context) {
     return NULL;
 }
 
-void __real_hf_part_step(hf_session *session, uint64_t epoch, hf_step step);
-void __wrap_hf_part_step(hf_session *session, uint64_t epoch, hf_step step);
-void __wrap_hf_part_step(hf_session *session, uint64_t epoch, hf_step step) {
-    __real_hf_part_step(session, epoch, step);
+void __real_hf_part_step(hf_part *part, uint64_t epoch, hf_step step);
+void __wrap_hf_part_step(hf_part *part, uint64_t epoch, hf_step step);
+void __wrap_hf_part_step(hf_part *part, uint64_t epoch, hf_step step) {
+    __real_hf_part_step(part, epoch, step);
     if (turn.stage) {
         hf_engine *engine = turn.stage->engine;
         turn.stage = NULL;

@@ -1,4 +1,4 @@
-/* A thread stops between two of its instructions, any two from its first record on; meanwhile an epoch is sealed, or a checkpoint
+/* A thread stops between two of its instructions, any two from its first step on; meanwhile an epoch is sealed, or a checkpoint
  * taken, and then the power fails.
  *
  * Guarantees checked, for each stop
@@ -74,11 +74,11 @@ static hf_id id_of(unsigned number) { return harness_id(3, number); }
 
 /* ---- where the steps begin --------------------------------------------------------------------------------------------------------- */
 
-void __real_hf_part_begin(hf_session *session, const hf_entry *head);
-void __wrap_hf_part_begin(hf_session *session, const hf_entry *head);
-void __wrap_hf_part_begin(hf_session *session, const hf_entry *head) {
+void __real_hf_part_step(hf_part *part, uint64_t epoch, hf_step step);
+void __wrap_hf_part_step(hf_part *part, uint64_t epoch, hf_step step);
+void __wrap_hf_part_step(hf_part *part, uint64_t epoch, hf_step step) {
     single_step_begin();
-    __real_hf_part_begin(session, head);
+    __real_hf_part_step(part, epoch, step);
 }
 
 void __real_hf_ring_append(hf_ring *ring, uint64_t epoch, const hf_entry *entry);

@@ -346,11 +346,11 @@ static void cut_in_now(struct turn *t) {
     CHECK(reply.outcome == HF_OUTCOME_OK, "cut in: %s", hf_outcome_text(reply.outcome));
 }
 
-void __real_hf_part_step(hf_session *session, uint64_t epoch, hf_step step);
-void __wrap_hf_part_step(hf_session *session, uint64_t epoch, hf_step step);
-void __wrap_hf_part_step(hf_session *session, uint64_t epoch, hf_step step) {
-    __real_hf_part_step(session, epoch, step);
-    if (!turn.f || session != turn.session) {
+void __real_hf_part_step(hf_part *part, uint64_t epoch, hf_step step);
+void __wrap_hf_part_step(hf_part *part, uint64_t epoch, hf_step step);
+void __wrap_hf_part_step(hf_part *part, uint64_t epoch, hf_step step) {
+    __real_hf_part_step(part, epoch, step);
+    if (!turn.f || part != &turn.session->part) {
         return;
     }
     turn.steps++;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void kit_fail(int line, const char *condition, const char *format, ...) {
     char words[900];
@@ -15,8 +16,29 @@ void kit_fail(int line, const char *condition, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(words, sizeof words, format, arguments);
     va_end(arguments);
+#if defined(KIT_PLAIN)
+    fprintf(stderr, "line %d: %s: %s\n", line, condition, words);
+    _exit(1);
+#else
     cr_assert_fail("line %d: %s: %s", line, condition, words);
     abort();
+#endif
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KIT_SLOW 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define KIT_SLOW 1
+#endif
+#endif
+
+uint64_t kit_rounds(uint64_t otherwise) {
+    const char *text = getenv("HF_ROUNDS");
+#if defined(KIT_SLOW)
+    otherwise = otherwise / 10 + 1;
+#endif
+    return text != NULL ? strtoull(text, NULL, 0) : otherwise;
 }
 
 uint64_t kit_seed(uint64_t otherwise) {
@@ -62,16 +84,20 @@ int kit_collect(void *context, const hf_wal_epoch *epoch) {
     return 0;
 }
 
-bool kit_is_prefix(const kit_list *list, const kit_list *all) {
-    return !list->bad && list->count <= all->count &&
-           memcmp(list->epochs, all->epochs, list->count * sizeof list->epochs[0]) == 0 &&
-           memcmp(list->lengths, all->lengths, list->count * sizeof list->lengths[0]) == 0;
+bool kit_is_prefix(const kit_list *list, const kit_list *all) { return kit_continues(list, all, 0); }
+
+bool kit_continues(const kit_list *list, const kit_list *all, size_t from) {
+    return !list->bad && from + list->count <= all->count &&
+           memcmp(list->epochs, all->epochs + from, list->count * sizeof list->epochs[0]) == 0 &&
+           memcmp(list->lengths, all->lengths + from, list->count * sizeof list->lengths[0]) == 0;
 }
+
+uint64_t kit_segment_bytes = KIT_SEGMENT;
 
 static int open_with(hf_simulated *disk, bool read_only, const hf_wal_position *position, hf_wal **wal, kit_list *list,
                      hf_wal_found *found) {
     static const hf_wal_position beginning = {0, 0, 0};
-    hf_wal_options options = {.files = hf_simulated_files(disk), .segment_bytes = KIT_SEGMENT, .read_only = read_only};
+    hf_wal_options options = {.files = hf_simulated_files(disk), .segment_bytes = kit_segment_bytes, .read_only = read_only};
     hf_wal_found ignored;
     if (list != NULL) {
         *list = (kit_list){.count = 0};

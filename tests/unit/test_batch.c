@@ -9,13 +9,12 @@
 static hf_batch_header random_header(uint64_t *state) {
     hf_batch_header h = {
         .flags = (uint32_t)kit_below(state, 2), .term = kit_next(state), .generation = kit_next(state)};
-    h.durable = kit_next(state) >> kit_below(state, 64);
-    h.durable -= h.durable == UINT64_MAX;
-    h.epoch = h.durable + 1 + kit_below(state, UINT64_MAX - h.durable);
+    h.durable = kit_below(state, HF_BATCH_MAX_NUMBER) >> kit_below(state, 62);
+    h.epoch = h.durable + 1 + kit_below(state, HF_BATCH_MAX_NUMBER - h.durable);
     h.part = (uint32_t)kit_next(state);
     h.payload_length = kit_below(state, HF_BATCH_MAX_PAYLOAD + 1);
     h.time_ms = kit_next(state);
-    h.sequence = kit_next(state) | 1;
+    h.sequence = kit_below(state, HF_BATCH_MAX_NUMBER) | 1;
     uint8_t *bytes[] = {h.uuid, h.before.bytes, h.payload.bytes};
     for (int i = 0; i < 3; i++) {
         for (int n = 0; n < 16; n++) {
@@ -87,6 +86,10 @@ Test(batch, each_clause_of_the_validity_rule_holds) {
         {72, 8, HF_BATCH_MAX_PAYLOAD + 1, "longer"},
         {72, 8, UINT64_MAX, "longer"},
         {88, 8, 0, "sequence"},
+        {88, 8, HF_BATCH_MAX_NUMBER + 1, "sequence"},
+        {88, 8, UINT64_MAX, "sequence"},
+        {48, 8, HF_BATCH_MAX_NUMBER + 1, "epoch"},
+        {48, 8, UINT64_MAX, "epoch"},
         {128, 1, 1, "reserved"},
         {143, 1, 1, "reserved"},
     };
@@ -100,6 +103,8 @@ Test(batch, each_clause_of_the_validity_rule_holds) {
     CHECK(decode_changed(8, &version, 2) == hf_batch_other_version, "another version");
     uint64_t most = HF_BATCH_MAX_PAYLOAD;
     CHECK(decode_changed(72, &most, 8) == NULL, "the longest payload");
+    most = HF_BATCH_MAX_NUMBER;
+    CHECK(decode_changed(48, &most, 8) == NULL && decode_changed(88, &most, 8) == NULL, "the highest numbers");
 }
 
 Test(batch, sizes_are_whole_pages) {

@@ -259,3 +259,119 @@ Test(follow, a_copied_page_is_not_believed) {
     hf_wal_close(wal);
     hf_simulated_free(disk);
 }
+
+/* ---- what no disk has -------------------------------------------------------------------------------------------- */
+
+static hf_wal *open_large(hf_simulated *disk) {
+    hf_wal_options options = {.files = hf_simulated_files(disk), .segment_bytes = 8 << 20};
+    static const hf_wal_position beginning;
+    hf_wal_found found;
+    hf_wal *wal;
+    CHECK(hf_wal_lock(KIT_DIRECTORY, &options, false, &wal) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(hf_wal_open(wal, &beginning, NULL, NULL, &found) == HF_SUCCESS, "%s", hf_error_detail());
+    return wal;
+}
+
+/* A long epoch's two parts stand in one segment; the sync failed, and of the two the disk has only the second. That one
+ * vouches for all before its epoch, but not for the first part. */
+Test(follow, a_part_does_not_vouch_for_the_one_before_it) {
+    enum { LENGTH = 5 << 20 };
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal = open_large(disk);
+    uint8_t *bytes = malloc(LENGTH);
+    CHECK(bytes != NULL, "memory");
+    kit_fill(bytes, 2, LENGTH);
+    append(wal, 1, 1, 1000);
+    CHECK(hf_wal_begin(wal, 2, kit_time(2), 1) == HF_SUCCESS && hf_wal_put(wal, bytes, LENGTH) == HF_SUCCESS, "%s",
+          hf_error_detail());
+    free(bytes);
+    hf_simulated_fault(disk, HF_CALL_SYNC, 1, 1, -EIO);
+    CHECK(hf_wal_commit(wal) == HF_EPOISONED, "the sync fails");
+    hf_wal_close(wal);
+    uint64_t first = HF_SEGMENT_PAGE + hf_batch_size(1000), second = first + (4 << 20);
+    uint8_t *log = hf_simulated_bytes(disk, kit_segment(1), NULL);
+    hf_batch_header header;
+    CHECK(hf_batch_decode(log + first, &header) == NULL && header.part == 0 && header.epoch == 2, "part 0");
+    CHECK(hf_batch_decode(log + second, &header) == NULL && header.part == 1 && header.flags == HF_BATCH_LAST,
+          "part 1");
+    hf_simulated_poke(disk, kit_segment(1), second, log + second, (size_t)hf_batch_size(header.payload_length));
+
+    hf_follow *follow = follow_from(disk, 0);
+    static kit_list list;
+    list = (kit_list){.count = 0};
+    CHECK(drain(follow, &list) == 0 && list.count == 1, "%zu epochs, and the disk has one", list.count);
+    hf_follow_close(follow);
+    hf_simulated_free(disk);
+}
+
+/* Stands for a process that is killed between a write and its sync. */
+typedef struct killing {
+    hf_simulated *left;
+    uint64_t writes;
+} killing;
+
+static void kill_after_write(void *context, hf_simulated *disk) {
+    killing *k = context;
+    if (--k->writes == 0) {
+        k->left = hf_simulated_crash(disk, HF_CRASH_KEEP, 0);
+    }
+}
+
+/* The epoch is in the page cache only. Whoever reads it must not tell of it before a power loss can no longer undo it.
+ */
+Test(follow, a_killed_writers_last_epoch_is_durable_before_it_is_told) {
+    for (int read_only = 0; read_only < 2; read_only++) {
+        hf_simulated *disk = hf_simulated_new();
+        hf_wal *wal = open_log(disk);
+        static kit_list list;
+        list = (kit_list){.count = 0};
+        append(wal, 1, 3, 1000);
+        killing k = {.writes = 1};
+        hf_simulated_watch(disk, HF_CALL_WRITE | HF_WATCH_AFTER, kill_after_write, &k);
+        append(wal, 4, 4, 1000);
+        hf_wal_close(wal);
+        hf_simulated_free(disk);
+        hf_follow *follow = NULL;
+        if (read_only) {
+            CHECK(kit_open_read_only(k.left, NULL, &list, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+        } else {
+            follow = follow_from(k.left, 0);
+            CHECK(drain(follow, &list) == 0, "%s", hf_error_detail());
+        }
+        CHECK(list.count == 4 && !list.bad, "%zu epochs", list.count);
+        disk = hf_simulated_crash(k.left, HF_CRASH_DROP, 0);
+        kit_list after;
+        CHECK(kit_open(disk, NULL, &wal, &after, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+        CHECK(after.count == list.count, "%zu epochs were told, %zu are durable", list.count, after.count);
+        hf_wal_close(wal);
+        hf_follow_close(follow);
+        hf_simulated_free(disk);
+        hf_simulated_free(k.left);
+    }
+}
+
+/* If that sync fails, nothing is told that the disk does not have. */
+Test(follow, what_cannot_be_synced_is_not_told) {
+    static const int errors[] = {-EIO, -EINVAL, -EROFS}; /* the last two: a file system that has nothing to sync */
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        hf_simulated *disk = hf_simulated_new();
+        hf_wal *wal = open_log(disk);
+        static kit_list list;
+        list = (kit_list){.count = 0};
+        append(wal, 1, 3, 1000);
+        killing k = {.writes = 1};
+        hf_simulated_watch(disk, HF_CALL_WRITE | HF_WATCH_AFTER, kill_after_write, &k);
+        append(wal, 4, 4, 1000);
+        hf_wal_close(wal);
+        hf_simulated_free(disk);
+        hf_follow *follow = follow_from(k.left, 0);
+        hf_simulated_fault(k.left, HF_CALL_SYNC, 1, 1, errors[i]);
+        int result = drain(follow, &list);
+        CHECK(result == (errors[i] == -EIO ? HF_EIO : 0) && list.count == 3, "%zu epochs, %s", list.count,
+              hf_error_detail());
+        CHECK(result == 0 || strstr(hf_error_detail(), "segment-0000000000000001"), "%s", hf_error_detail());
+        CHECK(drain(follow, &list) == 0 && list.count == 3, "nor later: %zu epochs", list.count);
+        hf_follow_close(follow);
+        hf_simulated_free(k.left);
+    }
+}

@@ -302,6 +302,17 @@ static int payload_beyond_the_segment(author *a) {
     return 0;
 }
 
+/* Whoever believed it would find no epoch above it to go on with. */
+static int number_beyond_all(author *a) {
+    three(a);
+    uint64_t offset = put_batch(a, 4, 0, true, 100);
+    uint8_t *bytes = hf_simulated_bytes(a->disk, kit_segment(1), NULL) + offset;
+    hf_put64(bytes + 48, UINT64_MAX);
+    hf_digest digest = hf_digest_of(bytes, 144);
+    memcpy(bytes + 144, digest.bytes, 16);
+    return 0;
+}
+
 static int prepared_segment_with_garbage(author *a) {
     three(a);
     begin_segment(a, 2);
@@ -363,6 +374,7 @@ static const row_case cases[] = {
     {"newer version", newer, "newer format", 3, 0, 0},
     {"torn header", header_torn, "header torn", 2, 1, 0},
     {"length out of bounds", payload_beyond_the_segment, "header torn", 1, 1, 0},
+    {"epoch out of bounds", number_beyond_all, "header torn", 3, 1, 0},
     {"prepared segment with garbage", prepared_segment_with_garbage, "header torn", 3, 1, 0},
     {"damaged header", header_damaged, "header damaged", 2, 0, 0},
     {"damaged first header", first_header_damaged, "header damaged", 0, 0, 0},
@@ -418,8 +430,8 @@ Test(recover, what_the_table_says_is_done) {
         int error = kit_open(a.disk, &position, &wal, NULL, &found);
         CHECK(error == due, "%s: %s, %s", c->name, hf_error_name(error), hf_error_detail());
         if (due != 0) {
-            /* LOCK made and written, and syncs */
-            CHECK(hf_simulated_operations(a.disk) <= before + 6 && kit_files(a.disk, "cut-") == 0, "%s: touched",
+            /* LOCK made and written, and syncs: of the parent, the directory, and up to three segments */
+            CHECK(hf_simulated_operations(a.disk) <= before + 7 && kit_files(a.disk, "cut-") == 0, "%s: touched",
                   c->name);
         } else {
             bool clean = strcmp(c->row, "clean end") == 0;

@@ -1,0 +1,160 @@
+/* holdfast dump: the records of a log, as text or JSON, a line each; those that were asked for; as they come, if told.
+ *
+ * Guarantees
+ *   A  Every durable record that was asked for, once, in the order of the log: epoch by epoch, within one epoch session
+ *      by session.
+ *   B  Memory is that of the largest epoch (and of select.h).
+ */
+#include "progress.h"
+#include "read.h"
+#include "record.h"
+#include "select.h"
+#include "text.h"
+#include "tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char help[] =
+    "usage: holdfast dump --dir D [--json] [--follow] [--from-epoch E] [--to-epoch E]\n"
+    "                     [--from-time T] [--to-time T] [--sku S] [--id I | --id-text TEXT] [--user U]\n"
+    "\n"
+    "Prints the durable records of directory D, one a line, in the order of the log. Changes nothing; D may be in\n"
+    "use. Where several things are asked for, all must hold.\n"
+    "\n"
+    "  --json          an object a line\n"
+    "  --follow        at the end wait for more, until SIGINT or SIGTERM\n"
+    "  --from-epoch E  not before epoch E; --to-epoch E: not after it\n"
+    "  --from-time T   not before T, as 2026-01-31T12:00:00.000Z or in ms since 1970; --to-time T: not after it\n"
+    "  --sku S         records that step SKU S, or make it\n"
+    "  --id I          records of this id, written as it is printed\n"
+    "  --id-text TEXT  the same, for an id that was made of TEXT and prints as 32 digits\n"
+    "  --user U        records of the reservations of user U whose reserve is kept\n"
+    "\n"
+    "exit status: 0 fine; 1 no such directory, or it is damaged, or epoch E is no longer kept; 2 wrong usage; 3\n"
+    "system trouble\n";
+
+typedef struct hf_dump {
+    const char *directory;
+    bool json, follow;
+    hf_selection selection;
+    hf_log *log;
+    hf_writer *out;
+    hf_progress progress;
+    uint64_t records;
+} hf_dump;
+
+/* ---- the command ------------------------------------------------------------------------------------------------- */
+
+static int read_command_line(hf_dump *dump, int argc, char **argv) {
+    static const struct option options[] = {
+        {"dir", required_argument, NULL, 'd'},
+        {"json", no_argument, NULL, 'j'},
+        {"follow", no_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
+        HF_SELECT_OPTIONS,
+        {"user", required_argument, NULL, 'u'},
+        {0},
+    };
+    hf_select_init(&dump->selection);
+    opterr = 0;
+    for (int letter; (letter = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
+        int exit_code =
+            letter == '?' || letter == ':' ? -1 : hf_select_option(&dump->selection, "dump", letter, optarg);
+        if (letter == 'h') {
+            fputs(help, stdout);
+            return -1;
+        } else if (letter == 'd') {
+            dump->directory = optarg;
+        } else if (letter == 'j') {
+            dump->json = true;
+        } else if (letter == 'f') {
+            dump->follow = true;
+        } else if (letter == ':') {
+            return hf_tell_usage("dump", "%s: it wants a value", argv[optind - 1]);
+        } else if (exit_code == -1) {
+            return hf_tell_usage("dump", "%s: no such option of dump", argv[optind - 1]);
+        } else if (exit_code != HF_EXIT_FINE) {
+            return exit_code;
+        }
+    }
+    if (optind < argc)
+        return hf_tell_usage("dump", "%s: nothing more was expected", argv[optind]);
+    return dump->directory ? HF_EXIT_FINE : hf_tell_usage("dump", "dump: --dir is missing");
+}
+
+/* The end for now: false if it is the end. What was printed is to be seen before the wait. */
+static bool wait_for_more(hf_dump *dump) {
+    hf_put_flush(dump->out);
+    fflush(stdout);
+    if (!dump->follow || hf_log_epoch(dump->log) >= dump->selection.to_epoch)
+        return false;
+    nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL); /* SIGINT ends it */
+    return true;
+}
+
+static int print_records(hf_dump *dump) {
+    hf_record record;
+    while (!hf_stop_signal && !ferror(stdout)) {
+        int result = hf_log_next(dump->log, &record);
+        if (result == 0 && wait_for_more(dump))
+            continue;
+        if (result == 1 && record.epoch > dump->selection.to_epoch)
+            break;
+        int selected = result == 1 ? hf_select_record(&dump->selection, &record) : result;
+        if (selected < 0)
+            return hf_tell_reading(selected, dump->directory);
+        if (result == 0)
+            break;
+        dump->records++;
+        if (selected)
+            (dump->json ? hf_put_record_json : hf_put_record_text)(dump->out, &record);
+        if (dump->records % 4096 == 0)
+            hf_progress_show(&dump->progress, 0, 0, dump->records, "records");
+    }
+    return HF_EXIT_FINE;
+}
+
+/* Read is all that is kept, wherever the selection begins: SKUs get their names on the way. */
+static int open_log(hf_dump *dump) {
+    int error = hf_log_open(dump->directory, dump->selection.from_epoch, &dump->log);
+    if (!error && dump->selection.from_epoch) {
+        hf_log_close(dump->log);
+        dump->log = NULL;
+        error = hf_log_open(dump->directory, 0, &dump->log);
+    }
+    return error ? error : hf_select_begin(&dump->selection, dump->directory);
+}
+
+static int dump_log(hf_dump *dump) {
+    int error = open_log(dump);
+    if (error)
+        return hf_tell_error(error, dump->directory);
+    hf_progress_begin(&dump->progress);
+    dump->progress.is_terminal &= !dump->follow && isatty(STDOUT_FILENO) != 1;
+    int exit_code = print_records(dump);
+    hf_progress_end(&dump->progress);
+    hf_put_flush(dump->out);
+    return hf_finish_output(exit_code);
+}
+
+int hf_command_dump(int argc, char **argv) {
+    hf_dump dump = {0};
+    int exit_code = read_command_line(&dump, argc, argv);
+    if (exit_code)
+        return exit_code < 0 ? hf_finish_output(HF_EXIT_FINE) : exit_code;
+    dump.out = malloc(sizeof *dump.out);
+    if (!dump.out)
+        return hf_tell(HF_EXIT_SYSTEM, "out of memory");
+    hf_put_begin(dump.out, stdout);
+    if (dump.follow)
+        hf_catch_signals();
+    exit_code = dump_log(&dump);
+    if (dump.log)
+        hf_log_close(dump.log);
+    hf_select_end(&dump.selection);
+    free(dump.out);
+    return exit_code;
+}
