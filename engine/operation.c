@@ -242,6 +242,9 @@ static hf_verdict answer_known(hf_call *call) {
     if (state == HF_SLOT_PENDING) {
         return answer(call, HF_OUTCOME_IN_PROGRESS, HF_STATE_UNDECIDED);
     }
+    if (state == HF_SLOT_FREE) {
+        return HF_WANTS_ROOM; /* refused or forgotten since it was found: begin anew */
+    }
     call->reply->version = hf_slot_version(slot);
     call->reply->deadline_ms = hf_slot_first_deadline(slot);
     return answer(call, HF_OUTCOME_DUPLICATE, hf_slot_public_state(state));
