@@ -477,6 +477,12 @@ static hf_verdict begin_life(hf_call *call) {
     if (op->type == HF_OP_RESERVE) {
         hf_hint_push(session, call->slot, call->reply->deadline_ms);
     }
+    if (__builtin_expect(hf_engine_now(engine) >= call->now_ms + engine->options.retention_ms, 0)) {
+        unclaim(call); /* so old a time may lie before the end of an earlier life of this id: its steps would not grow */
+        call->settled_ms = 0;
+        call->reply->deadline_ms = 0;
+        return HF_WANTS_ROOM;
+    }
     hf_part_begin(&session->part, type, &op->id, call->now_ms, 0);
     session->part.head.ttl_ms = op->ttl_ms;
     session->part.head.user = op->user;

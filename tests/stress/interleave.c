@@ -408,10 +408,12 @@ static void leave(void *context) {
                  {CLOCK, 0, 0, RETENTION + 1},                                                                         \
                  {FORGET, 0, 0, 0}}}})                                                                                 \
     X({.name = "forget-late",                                                                                          \
+       .turns = "B?A?B!A!",                                                                                            \
        .actors = 2,                                                                                                    \
        .before = {STOCK, {RESERVE, 'a', "s1t1", 5}, {CLOCK, 0, 0, 9}, {POLL, 0, 0, 0}, {CLOCK, 0, 0, RETENTION}},      \
        .acts = {{{CONFIRM, 'a', 0, 0}}, {{POLL, 0, 0, 0}}}})                                                           \
     X({.name = "forget-receive",                                                                                       \
+       .turns = "B?A?B!A!",                                                                                            \
        .actors = 2,                                                                                                    \
        .before = {STOCK, {RECEIVE, 'e', "s1", 0}, {CLOCK, 0, 0, RETENTION}},                                           \
        .acts = {{{RECEIVE, 'e', "n5", 0}}, {{POLL, 0, 0, 0}}}})                                                        \
@@ -432,6 +434,7 @@ static void leave(void *context) {
        .before = {STOCK, {RESERVE, 'a', "s1t1", 500}, {RESERVE, 'b', "s1t1", 5}},                                      \
        .acts = {{{CHECKPOINT, 0, 0, 0}}, {{CANCEL, 'a', 0, 0}, {CLOCK, 0, 0, 6}, {CONFIRM, 'b', 0, 0}}}})              \
     X({.name = "check-reuse",                                                                                          \
+       .turns = "B?A?B!A!",                                                                                            \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
        .acts = {{{CHECKPOINT, 0, 0, 0}},                                                                               \
