@@ -297,9 +297,11 @@ static void write_slot(hf_call *call) {
     bool single = call->line_count == 1;
     slot->id = op->id;
     slot->user = lasts ? op->user : 0;
-    slot->line = !lasts ? HF_POOL_NONE
-                 : single ? hf_sku_line(&engine->skus, session->lines[0].sku)
-                          : write_blocks(session, call->line_count);
+    uint32_t line = !lasts   ? HF_POOL_NONE
+                    : single ? hf_sku_line(&engine->skus, session->lines[0].sku)
+                             : write_blocks(session, call->line_count);
+    /* Relaxed: a pop_magazine that comes too late may still read it as a link; its compare-and-swap then fails. */
+    hf_store_relaxed(&slot->line, line);
     hf_slot_set_times(slot, lasts ? deadline : call->now_ms, deadline, lasts && single ? session->lines[0].quantity : 0);
     hf_slot_set_facts(slot, 0, lasts ? call->line_count : 0);
     /* Edge R1: to hints that still name this slot from an earlier life. */
@@ -672,6 +674,7 @@ static bool move_deadline(hf_call *call, uint64_t word) {
 }
 
 static hf_verdict extend(hf_call *call) {
+    const hf_slot *slot = hf_slot_at(call->session->engine, call->slot);
     for (;;) {
         hf_slot_state state;
         uint64_t word;
@@ -681,8 +684,16 @@ static hf_verdict extend(hf_call *call) {
         }
         switch (state) {
         case HF_SLOT_LIVE:
+            call->room = hf_record_need(hf_slot_line_count(slot)); /* it may expire at once, with all its lines */
+            if (call->session->logs && !hf_ring_room(&call->session->ring, call->room)) {
+                return HF_WANTS_ROOM;
+            }
             if (!hf_hint_room(call->session, call->slot)) {
                 return HF_WANTS_HINT;
+            }
+            call->room = hf_record_need(hf_slot_line_count(slot)); /* it may be due again at once, and is expired here then */
+            if (call->session->logs && !hf_ring_room(&call->session->ring, call->room)) {
+                return HF_WANTS_ROOM;
             }
             if (move_deadline(call, word)) {
                 return HF_DONE;

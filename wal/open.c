@@ -193,7 +193,8 @@ bool hf_wal_is_released(const hf_files *files, const char *directory, uint64_t g
 }
 
 int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uint64_t first) {
-    uint64_t expected = first;
+    assert(segments->count > 0);
+    uint64_t expected = first, newest = segments->items[segments->count - 1];
     for (size_t i = 0; i < segments->count; i++) {
         if (segments->items[i] < first) {
             continue;
@@ -203,7 +204,6 @@ int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uin
         }
         expected++;
     }
-    uint64_t newest = segments->count > 0 ? segments->items[segments->count - 1] : 0;
     if (expected > first && expected > newest) {
         return HF_SUCCESS;
     }
@@ -417,28 +417,35 @@ static int retire_behind(hf_wal *wal, uint64_t end, uint64_t newest) {
                       : hf_fail_system(error, "cannot make the empty segments of %s spare", wal->directory);
 }
 
+/* 1: the spare is wanted and good; 0: it was removed (one that cannot be read, too); or HF_EIO HF_ENOMEM. */
+static int keep_or_remove(const hf_wal *wal, hf_segment *segment, uint64_t generation, bool wanted) {
+    if (wanted) {
+        int error = hf_segment_open(segment, wal->directory, "spare", generation, wal->uuid, NULL);
+        if (error == HF_SUCCESS || error == HF_ENOMEM) {
+            return error == HF_SUCCESS ? 1 : error;
+        }
+    }
+    char path[HF_PATH_ROOM];
+    hf_segment_path(path, wal->directory, "spare", generation, "");
+    int result = wal->files->remove(wal->files->context, path);
+    return result == 0 ? 0 : hf_fail_system(result, "cannot remove %s", path);
+}
+
 /* Counts the spares that follow `open` and are good; removes the others. */
 static int count_spares(const hf_wal *wal, uint64_t open, unsigned *ready) {
     hf_listing listing;
     hf_segment segment;
     hf_segment_init(&segment, wal->files);
-    int error = hf_listing_read(wal->files, wal->directory, &listing);
+    int result = hf_listing_read(wal->files, wal->directory, &listing);
     *ready = 0;
-    for (size_t i = 0; error == HF_SUCCESS && i < listing.spares.count; i++) {
+    for (size_t i = 0; result >= 0 && i < listing.spares.count; i++) {
         uint64_t generation = listing.spares.items[i];
-        if (generation == open + *ready + 1 &&
-            hf_segment_open(&segment, wal->directory, "spare", generation, wal->uuid, NULL) == HF_SUCCESS) {
-            *ready += 1;
-            continue;
-        }
-        char path[HF_PATH_ROOM];
-        hf_segment_path(path, wal->directory, "spare", generation, "");
-        int result = wal->files->remove(wal->files->context, path);
-        error = result == 0 ? HF_SUCCESS : hf_fail_system(result, "cannot remove %s", path);
+        result = keep_or_remove(wal, &segment, generation, generation == open + *ready + 1);
+        *ready += result == 1;
     }
     hf_segment_free(&segment);
     hf_listing_free(&listing);
-    return error;
+    return result < 0 ? result : HF_SUCCESS;
 }
 
 static int start_spares(hf_wal *wal, uint64_t open) {

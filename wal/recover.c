@@ -54,7 +54,7 @@ const size_t hf_recovery_rows = sizeof hf_recovery_table / sizeof hf_recovery_ta
 static bool matches(hf_match match, bool found) { return match == HF_ANY || (match == HF_YES) == found; }
 
 const hf_recovery_row *hf_recovery_decide(const hf_finding *finding) {
-    for (size_t i = 0; i < hf_recovery_rows; i++) {
+    for (size_t i = 0; i < hf_recovery_rows; i++) { /* uncovered: its end, as one row always matches */
         const hf_recovery_row *row = &hf_recovery_table[i];
         if (row->header == finding->header && matches(row->payload, finding->payload) &&
             matches(row->chained, finding->chained) && matches(row->begun, finding->begun) &&
@@ -62,7 +62,7 @@ const hf_recovery_row *hf_recovery_decide(const hf_finding *finding) {
             return row;
         }
     }
-    abort(); /* the table is exhaustive: test_recover.c tries every finding */
+    abort(); /* uncovered: the table is exhaustive, test_recover.c tries every finding */
 }
 
 /* ---- what stands at a position ----------------------------------------------------------------------------------- */
@@ -77,6 +77,8 @@ typedef struct spot {
 } spot;
 
 static uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+static uint64_t place_of(const spot *s) { return s->segment->generation << 32 | s->offset; }
 
 /* Every epoch up to it is in the log that was read, or below where this scan is to start. */
 static uint64_t reached(const hf_scan *scan) {
@@ -435,8 +437,7 @@ static bool is_quiet(hf_scan *scan, const spot *found, hf_digest *page) {
         hf_segment_read(found->segment, found->offset, HF_BATCH_ALIGN, &bytes) == HF_SUCCESS) {
         *page = hf_digest_of(bytes, HF_BATCH_ALIGN);
     }
-    return scan->quiet_generation == found->segment->generation && scan->quiet_offset == found->offset &&
-           hf_digest_equal(page, &scan->quiet_page) && scan->vouched <= reached(scan);
+    return scan->quiet == place_of(found) && hf_digest_equal(page, &scan->quiet_page) && scan->vouched <= reached(scan);
 }
 
 /* ---- the walk ---------------------------------------------------------------------------------------------------- */
@@ -459,12 +460,10 @@ int hf_scan_begin(hf_scan *scan, const hf_files *files, const char *directory, c
 /* A writer may have come since the position was read, and have written there and behind it: then what was read of the
  * position is older than the evidence. Whoever refuses has read it once more since. */
 static bool must_doubt(hf_scan *scan, const spot *found) {
-    if (scan->page == NULL ||
-        (scan->doubted_generation == found->segment->generation && scan->doubted_offset == found->offset)) {
+    if (scan->page == NULL || scan->doubted == place_of(found)) {
         return false;
     }
-    scan->doubted_generation = found->segment->generation;
-    scan->doubted_offset = found->offset;
+    scan->doubted = place_of(found);
     return true;
 }
 
@@ -487,8 +486,7 @@ static int end_or_refuse(hf_scan *scan, spot *found) {
     if (scan->page == NULL) {
         return 0;
     }
-    scan->quiet_generation = found->segment->generation;
-    scan->quiet_offset = found->offset;
+    scan->quiet = place_of(found);
     scan->quiet_page = page;
     return rewind_scan(scan);
 }
@@ -525,18 +523,17 @@ static int step(hf_scan *scan) {
 }
 
 int hf_scan_next(hf_scan *scan) {
-    int result = GO_ON;
+    int result = scan->failed ? read_again(scan) : GO_ON;
     scan->row = NULL;
-    scan->doubted_generation = scan->settled = 0;
+    scan->doubted = scan->settled = 0;
     while (result == GO_ON) {
-        if (scan->whole.epoch >= scan->bound) {
-            if (!refresh_bound(scan)) {
-                return 0;
-            }
-            result = rewind_scan(scan);
+        if (scan->whole.epoch < scan->bound) {
+            result = step(scan);
+        } else {
+            result = refresh_bound(scan) ? read_again(scan) : 0;
         }
-        result = result < 0 ? result : step(scan);
     }
+    scan->failed = result < 0;
     return result;
 }
 

@@ -56,7 +56,7 @@ int hf_wal_next_segment(hf_wal *wal);
 
 /* Whether the oldest segment kept is later than `generation`: the writer let go of it. */
 bool hf_wal_is_released(const hf_files *files, const char *directory, uint64_t generation);
-/* Whether the segments from `first` on have no gap: HF_ECORRUPT names the first that is missing. */
+/* Whether the segments, of which there are some, have no gap from `first` on: HF_ECORRUPT names the first that is missing. */
 int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uint64_t first);
 
 #endif

@@ -358,8 +358,22 @@ static void leave(void *context) {
        .actors = 2,                                                                                                    \
        .before = {STOCK, {RESERVE, 'a', "s1t2", 50}},                                                                  \
        .acts = {{{CANCEL, 'a', 0, 0}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                    \
-    X({.name = "extend-expire", .actors = 2, .before = {STOCK, {RESERVE, 'a', "s1t2", 50}},                            \
+    X({.name = "extend-expire",                                                                                        \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t2", 50}},                                                                  \
        .acts = {{{EXTEND, 'a', 0, 20}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                   \
+    X({.name = "extend-later",                                                                                         \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t2", 20}},                                                                  \
+       .acts = {{{EXTEND, 'a', 0, 50}}, {{CLOCK, 0, 0, 60}, {SETTLE, 0, 0, 0}, {READ, 'a', 0, 0}}}})                   \
+    X({.name = "extend-compact",                                                                                       \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t2", 50}, {CROWD, 0, 0, 0}},                                                \
+       .acts = {{{EXTEND, 'a', 0, 500}}, {{CLOCK, 0, 0, 1}, {SETTLE, 0, 0, 0}}}})                                      \
+    X({.name = "extend-full",                                                                                          \
+       .actors = 2,                                                                                                    \
+       .before = {{RECEIVE_ALL, 0, 0, 0}, {RESERVE_ALL, 'a', 0, 50}, {FILL, 0, 0, 0}},                                 \
+       .acts = {{{EXTEND, 'a', 0, 1}}, {{CLOCK, 0, 0, 5}}}})                                                           \
     X({.name = "reserve-expire",                                                                                       \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
@@ -372,6 +386,59 @@ static void leave(void *context) {
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
        .acts = {{{RESERVE, 'a', "s1t1", 50}}, {{RESERVE, 'a', "t2", 50}, {CANCEL, 'a', 0, 0}}}})                       \
+    X({.name = "submit-grow", .actors = 2, .before = {STOCK}, .acts = {{{SUBMIT, 0, 0, 0}}, {{GROW, 0, 0, 0}}}})       \
+    X({.name = "refused-id",                                                                                           \
+       .actors = 3,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{RESERVE, 'a', "s2t3", 50}}, {{RESERVE, 'a', "s1", 50}}, {{PURCHASE, 'b', "t1", 0}}}})                \
+    X({.name = "stale-time",                                                                                           \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{RESERVE, 'a', "s1", 50}},                                                                            \
+                {{CLOCK, 0, 0, 1},                                                                                     \
+                 {RESERVE, 'a', "t1", 50},                                                                             \
+                 {CANCEL, 'a', 0, 0},                                                                                  \
+                 {CLOCK, 0, 0, RETENTION + 1},                                                                         \
+                 {FORGET, 0, 0, 0}}}})                                                                                 \
+    X({.name = "forget-late",                                                                                          \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t1", 5}, {CLOCK, 0, 0, 9}, {POLL, 0, 0, 0}, {CLOCK, 0, 0, RETENTION}},      \
+       .acts = {{{CONFIRM, 'a', 0, 0}}, {{POLL, 0, 0, 0}}}})                                                           \
+    X({.name = "forget-receive",                                                                                       \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RECEIVE, 'e', "s1", 0}, {CLOCK, 0, 0, RETENTION}},                                           \
+       .acts = {{{RECEIVE, 'e', "n5", 0}}, {{POLL, 0, 0, 0}}}})                                                        \
+    X({.name = "new-skus",                                                                                             \
+       .actors = 2,                                                                                                    \
+       .acts = {{{RECEIVE, 'a', "12", 0}, {RESERVE, 'c', "11", 50}},                                                   \
+                {{RECEIVE, 'b', "25", 0}, {PURCHASE, 'd', "22", 0}}}})                                                 \
+    X({.name = "check-new-sku",                                                                                        \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{CHECKPOINT, 0, 0, 0}}, {{RECEIVE, 'c', "n5", 0}, {RESERVE, 'd', "n2s1", 500}}}})                     \
+    X({.name = "check-straddle",                                                                                       \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{CHECKPOINT, 0, 0, 0}}, {{RESERVE, 'd', "t2s1", 500}, {EXTEND, 'd', 0, 600}}}})                       \
+    X({.name = "check-end",                                                                                            \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t1", 500}, {RESERVE, 'b', "s1t1", 5}},                                      \
+       .acts = {{{CHECKPOINT, 0, 0, 0}}, {{CANCEL, 'a', 0, 0}, {CLOCK, 0, 0, 6}, {CONFIRM, 'b', 0, 0}}}})              \
+    X({.name = "check-reuse",                                                                                          \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{CHECKPOINT, 0, 0, 0}},                                                                               \
+                {{RESERVE, 'a', "s1", 50},                                                                             \
+                 {CANCEL, 'a', 0, 0},                                                                                  \
+                 {CLOCK, 0, 0, RETENTION},                                                                             \
+                 {FORGET, 0, 0, 0},                                                                                    \
+                 {RESERVE, 'a', "t1", 50}}}})                                                                          \
+    X({.name = "check-position",                                                                                       \
+       .named = true,                                                                                                  \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{CHECKPOINT, 0, 0, 0}},                                                                               \
+                {{PURCHASE, 'd', "s9", 0}, {CANCEL, 'd', 0, 0}, {RESERVE, 'd', "s1t1", 500}}}})                        \
     X({.name = "straddle",                                                                                             \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
@@ -507,7 +574,7 @@ static void judge_ids(stage *s) {
                 duplicates += d->reply.outcome == HF_OUTCOME_DUPLICATE;
             }
         }
-        CHECK(begun <= 1 || harness_clock_read(&s->clock) > HARNESS_EPOCH_MS + RETENTION, "%s: id %c was ok %u times",
+        CHECK(begun <= 1 || harness_clock_read(&s->clock) >= HARNESS_EPOCH_MS + RETENTION, "%s: id %c was ok %u times",
               where(s), id, begun);
         CHECK(begun > 0 || duplicates == 0, "%s: id %c is a duplicate of nothing", where(s), id);
     }
@@ -667,12 +734,16 @@ static uint32_t play(const scene *which, const schedule *plan, uint64_t *longest
     return used;
 }
 
-/* Each actor interrupted once, everywhere. */
+enum { PLACES = 512 };
+
+/* Each actor interrupted once, everywhere; or at so many places, where it is a long one. */
 static void play_single(const scene *which) {
+    uint64_t longest[ACTORS];
+    (void)play(which, &(schedule){.count = 0}, longest);
     for (uint32_t actor = 0; actor < which->actors; actor++) {
         schedule plan = {.turns = {{actor, 1}}, .count = 1};
         while (play(which, &plan, NULL) == 1) {
-            plan.turns[0].points++;
+            plan.turns[0].points += 1 + (uint32_t)(longest[actor] / PLACES);
         }
     }
 }

@@ -260,8 +260,7 @@ Test(follow, a_copied_page_is_not_believed) {
     hf_simulated_free(disk);
 }
 
-/* ---- what no disk has ----------------------------------------------------------------------------------------------
- */
+/* ---- what no disk has -------------------------------------------------------------------------------------------- */
 
 static hf_wal *open_large(hf_simulated *disk) {
     hf_wal_options options = {.files = hf_simulated_files(disk), .segment_bytes = 8 << 20};

@@ -46,8 +46,7 @@ static void writer_goes(writer *w) {
     w->wal = NULL;
 }
 
-/* ---- what happens in between ---------------------------------------------------------------------------------------
- */
+/* ---- what happens in between ------------------------------------------------------------------------------------- */
 
 static void comes(writer *w, hf_simulated *disk) {
     writer_opens(w, disk);
@@ -120,8 +119,7 @@ static const scene scenes[] = {
     {"lets go", lets_go, true, false, true},
 };
 
-/* ---- the stage -----------------------------------------------------------------------------------------------------
- */
+/* ---- the stage --------------------------------------------------------------------------------------------------- */
 
 typedef struct stage {
     const scene *scene;
