@@ -858,7 +858,7 @@ int main(void) {
     double until = harness_seconds() + harness_time(12);
     static world w;
     tally t = {0};
-    for (uint64_t seed = first; rounds ? seed < first + rounds : harness_seconds() < until; seed++) {
+    for (uint64_t seed = first; rounds ? seed < first + rounds : harness_seconds() < until || t.worlds < 20; seed++) {
         harness_seed_is(seed);
         make_world(&w, seed, &t);
         stock_up(&w);
