@@ -177,10 +177,11 @@ bool hf_expire(hf_session *session, uint32_t number, uint64_t word, uint64_t now
     return true;
 }
 
-/* The hint's slot is due, but an operation has claimed it. Each operation claims one slot, so they are few. */
+/* The hint's slot is due, but an operation has claimed it. Each operation claims one slot, so they are few. Of two times of one slot
+ * either may be its deadline in a moment. */
 static bool keep_for_later(hf_shard *shard, hf_wheel_entry entry) {
     for (uint32_t i = 0; i < shard->later_count; i++) {
-        if (shard->later[i].slot == entry.slot) {
+        if (shard->later[i].slot == entry.slot && shard->later[i].time_ms == entry.time_ms) {
             return true;
         }
     }

@@ -119,6 +119,8 @@ struct hf_index {
     hf_index_hash hash;
     void *context;
     uint64_t grow_at; /* a hint: with more ids held than this, see whether the newest table still does */
+    uintptr_t newest_buckets; /* hints, both, for prefetching: no table may be looked into outside of a section */
+    uint64_t newest_mask;
     pthread_mutex_t lock __attribute__((aligned(HF_CACHE_LINE))); /* for making and dropping tables, and what follows */
     struct table *newest;
     uint64_t moved; /* buckets of the oldest table that are empty and closed; migration's own */
@@ -341,6 +343,12 @@ static void count_table(hf_index *index, const struct table *table, int sign) {
     hf_fetch_add_relaxed(&index->gauges.entries, one * places);
 }
 
+static void set_hints(hf_index *index, const struct table *newest) {
+    hf_store_relaxed(&index->grow_at, grow_limit(newest)); /* relaxed, all three: hints */
+    hf_store_relaxed(&index->newest_buckets, (uintptr_t)newest->buckets);
+    hf_store_relaxed(&index->newest_mask, newest->mask);
+}
+
 /* Puts a table of `buckets` buckets in front. Under the lock. */
 static bool add_table(hf_index *index, uint64_t buckets) {
     uint64_t levels = hf_load_relaxed(&index->gauges.levels); /* relaxed: written under the lock that we hold */
@@ -354,7 +362,7 @@ static bool add_table(hf_index *index, uint64_t buckets) {
         return false;
     }
     count_table(index, table, 1);
-    hf_store_relaxed(&index->grow_at, grow_limit(table)); /* relaxed: a hint */
+    set_hints(index, table);
     hf_store_release(&index->newest->next, table);        /* edge I3, to next_of */
     index->newest = table;
     return true;
@@ -392,7 +400,7 @@ hf_index *hf_index_new(uint64_t expected, hf_index_same same, hf_index_hash hash
     index->context = context;
     index->gauges.bytes = bytes;
     index->newest = index->oldest = table;
-    index->grow_at = grow_limit(table);
+    set_hints(index, table);
     count_table(index, table, 1);
     pthread_mutex_init(&index->lock, NULL);
     return index;
@@ -417,9 +425,10 @@ static inline struct table *after_closed(const struct table *table) {
 }
 
 void hf_index_prefetch(const hf_index *index, uint64_t hash) {
-    for (const struct table *table = oldest_of(index); table != NULL; table = next_of(table)) {
-        hf_prefetch_write(bucket_of(table, hash));
-    }
+    /* Relaxed, both: of two tables, or of one that is gone, they name a wrong address, which is only prefetched. */
+    uintptr_t buckets = hf_load_relaxed(&index->newest_buckets);
+    uint64_t mask = hf_load_relaxed(&index->newest_mask);
+    hf_prefetch_write((const void *)(buckets + (hash & mask) * sizeof(struct bucket)));
 }
 
 uint32_t hf_index_find(const hf_index *index, uint64_t hash, const void *key) {

@@ -44,7 +44,7 @@ typedef uint64_t (*hf_index_hash)(void *context, uint32_t slot);
 hf_index *hf_index_new(uint64_t expected, hf_index_same same, hf_index_hash hash, void *context);
 void hf_index_free(hf_index *index);
 
-/* Brings the id's bucket into the cache. */
+/* Brings the id's bucket of the newest table into the cache. Anywhere, also outside of a section. */
 void hf_index_prefetch(const hf_index *index, uint64_t hash);
 
 /* The slot, or HF_INDEX_NONE. */

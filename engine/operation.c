@@ -242,6 +242,9 @@ static hf_verdict answer_known(hf_call *call) {
     if (state == HF_SLOT_PENDING) {
         return answer(call, HF_OUTCOME_IN_PROGRESS, HF_STATE_UNDECIDED);
     }
+    if (state == HF_SLOT_FREE) {
+        return HF_WANTS_ROOM; /* refused or forgotten since it was found: begin anew */
+    }
     call->reply->version = hf_slot_version(slot);
     call->reply->deadline_ms = hf_slot_first_deadline(slot);
     return answer(call, HF_OUTCOME_DUPLICATE, hf_slot_public_state(state));
@@ -297,9 +300,11 @@ static void write_slot(hf_call *call) {
     bool single = call->line_count == 1;
     slot->id = op->id;
     slot->user = lasts ? op->user : 0;
-    slot->line = !lasts ? HF_POOL_NONE
-                 : single ? hf_sku_line(&engine->skus, session->lines[0].sku)
-                          : write_blocks(session, call->line_count);
+    uint32_t line = !lasts   ? HF_POOL_NONE
+                    : single ? hf_sku_line(&engine->skus, session->lines[0].sku)
+                             : write_blocks(session, call->line_count);
+    /* Relaxed: a pop_magazine that comes too late may still read it as a link; its compare-and-swap then fails. */
+    hf_store_relaxed(&slot->line, line);
     hf_slot_set_times(slot, lasts ? deadline : call->now_ms, deadline, lasts && single ? session->lines[0].quantity : 0);
     hf_slot_set_facts(slot, 0, lasts ? call->line_count : 0);
     /* Edge R1: to hints that still name this slot from an earlier life. */
@@ -473,6 +478,12 @@ static hf_verdict begin_life(hf_call *call) {
     (void)hf_pool_get(&engine->slots, &session->slots); /* it is ours from now on */
     if (op->type == HF_OP_RESERVE) {
         hf_hint_push(session, call->slot, call->reply->deadline_ms);
+    }
+    if (__builtin_expect(hf_engine_now(engine) >= call->now_ms + engine->options.retention_ms, 0)) {
+        unclaim(call); /* so old a time may lie before the end of an earlier life of this id: its steps would not grow */
+        call->settled_ms = 0;
+        call->reply->deadline_ms = 0;
+        return HF_WANTS_ROOM;
     }
     hf_part_begin(&session->part, type, &op->id, call->now_ms, 0);
     session->part.head.ttl_ms = op->ttl_ms;
@@ -672,6 +683,7 @@ static bool move_deadline(hf_call *call, uint64_t word) {
 }
 
 static hf_verdict extend(hf_call *call) {
+    const hf_slot *slot = hf_slot_at(call->session->engine, call->slot);
     for (;;) {
         hf_slot_state state;
         uint64_t word;
@@ -683,6 +695,10 @@ static hf_verdict extend(hf_call *call) {
         case HF_SLOT_LIVE:
             if (!hf_hint_room(call->session, call->slot)) {
                 return HF_WANTS_HINT;
+            }
+            call->room = hf_record_need(hf_slot_line_count(slot)); /* it may be due again at once, and is expired here then */
+            if (call->session->logs && !hf_ring_room(&call->session->ring, call->room)) {
+                return HF_WANTS_ROOM;
             }
             if (move_deadline(call, word)) {
                 return HF_DONE;
@@ -761,6 +777,7 @@ static int prepare(hf_call *call) {
     return error || !begins(call->op->type) ? error : prepare_slot(call);
 }
 
+/* Inside a section. */
 static void announce_sku(void *context, uint32_t number) {
     hf_call *call = context;
     hf_session *session = call->session;
@@ -768,14 +785,12 @@ static void announce_sku(void *context, uint32_t number) {
         return;
     }
     const hf_line *line = &call->op->lines[0];
-    hf_section_enter();
     hf_entry entry = {.type = HF_RECORD_SKU,
                       .time_ms = hf_engine_now(session->engine),
                       .number = number,
                       .name = line->name,
                       .name_length = (uint32_t)line->name_length};
     hf_ring_append(&session->ring, hf_engine_epoch(session->engine), &entry);
-    hf_section_leave();
 }
 
 /* Does what the section could not. HF_SUCCESS: try again. */
@@ -795,6 +810,16 @@ static int satisfy(hf_call *call, hf_verdict verdict) {
         return hint_room(session, call->slot);
     default:
         return HF_SUCCESS; /* prepare sees to the ring */
+    }
+}
+
+/* The position is kept before the section of the record that bears it is left: a checkpoint whose replay starts behind that record
+ * then finds it with the session's name. */
+static inline void keep_position(const hf_call *call) {
+    hf_session *session = call->session;
+    if (!call->error && call->reply->outcome != HF_OUTCOME_IN_PROGRESS && position_of(call) > session->position) {
+        session->position = position_of(call);
+        hf_store_relaxed(&session->name->position, session->position); /* edge N2 */
     }
 }
 
@@ -820,6 +845,9 @@ static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply
         /* Once whatever was due has been expired, the refusal stands as of that time. */
         call.now_ms = call.settled_ms ? call.settled_ms : now_ms;
         verdict = carry_out(&call);
+        if (verdict == HF_DONE) {
+            keep_position(&call);
+        }
         hf_section_leave();
         error = verdict == HF_DONE ? call.error : satisfy(&call, verdict);
         if (error == HF_EBUSY) { /* somebody else is at what is due */
@@ -827,10 +855,6 @@ static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply
             reply->ticket = hf_engine_epoch(session->engine);
             return HF_SUCCESS;
         }
-    }
-    if (!error && reply->outcome != HF_OUTCOME_IN_PROGRESS && position_of(&call) > session->position) {
-        session->position = position_of(&call);
-        hf_store_relaxed(&session->name->position, session->position); /* edge N2 */
     }
     if (!session->logs && !error) {
         hf_store_relaxed(&session->asked, reply->ticket); /* edge A1: without a log there is no record to be found */

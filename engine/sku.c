@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "wal/error.h"
+#include "wal/section.h"
 
 enum { NAME_BLOCK = 1 << 16 };
 #define MIN_LINES 16u
@@ -52,12 +53,17 @@ static bool is_named(const hf_sku *sku, uint64_t hash, const void *name, size_t 
 
 static uint32_t lines_of(const hf_sku_level *level) { return hf_load_acquire(&level->lines); } /* edge S2 */
 
-/* The SKU of that name, or the free line where the probe ended (its number is 0). A level is never full. */
-static hf_sku *probe(const hf_skus *skus, const hf_sku_level *level, uint32_t lines, uint64_t hash, const void *name,
-                     size_t length) {
+/* The SKU of that name, or NULL: *end is then the line where the probe ended, which was free (and may be another's as soon as this
+ * has returned, but for who holds the shard's lock). A level is never full. */
+static inline hf_sku *probe(const hf_skus *skus, const hf_sku_level *level, uint32_t lines, uint64_t hash, const void *name,
+                            size_t length, hf_sku **end) {
     for (uint32_t i = home_of(skus, hash, lines);; i = i + 1 < lines ? i + 1 : 0) {
         hf_sku *sku = hf_sku_at(skus, level->first + i);
-        if (hf_load_acquire(&sku->number) == 0 || is_named(sku, hash, name, length)) { /* edge S1 */
+        if (hf_load_acquire(&sku->number) == 0) { /* edge S1 */
+            *end = sku;
+            return NULL;
+        }
+        if (is_named(sku, hash, name, length)) {
             return sku;
         }
     }
@@ -67,8 +73,8 @@ hf_sku *hf_skus_find(const hf_skus *skus, uint64_t hash, const void *name, size_
     const hf_sku_shard *shard = shard_of(skus, hash);
     uint32_t lines;
     for (unsigned i = 0; i < HF_SKU_LEVELS && (lines = lines_of(&shard->levels[i])) != 0; i++) {
-        hf_sku *sku = probe(skus, &shard->levels[i], lines, hash, name, length);
-        if (hf_load_relaxed(&sku->number) != 0) { /* relaxed: the probe acquired it */
+        hf_sku *end, *sku = probe(skus, &shard->levels[i], lines, hash, name, length, &end);
+        if (sku) {
             return sku;
         }
     }
@@ -195,7 +201,7 @@ static int find_room(hf_skus *skus, hf_sku_shard *shard, uint64_t hash, const vo
         }
         lines *= 2;
     }
-    *sku = probe(skus, &shard->levels[last], lines, hash, name, length);
+    (void)probe(skus, &shard->levels[last], lines, hash, name, length, sku); /* it is not there: *sku is the end */
     return HF_SUCCESS;
 }
 
@@ -212,7 +218,7 @@ static uint32_t take_number(hf_skus *skus, uint32_t number) {
 /* Under the shard's lock; the name is not there. */
 static int make(hf_skus *skus, hf_sku_shard *shard, uint64_t hash, const void *name, size_t length, uint32_t number,
                 void (*announce)(void *, uint32_t), void *context, hf_sku **made) {
-    hf_sku *sku;
+    hf_sku *sku = NULL;
     int error = find_room(skus, shard, hash, name, length, &sku);
     if (error) {
         return error;
@@ -222,10 +228,13 @@ static int make(hf_skus *skus, hf_sku_shard *shard, uint64_t hash, const void *n
     }
     sku->hash = hash;
     number = take_number(skus, number);
+    /* One section for both: a checkpoint whose replay starts behind the announcement finds the SKU. */
+    hf_section_enter();
     if (announce) {
         announce(context, number);
     }
     hf_store_release(&sku->number, number); /* edge S1 */
+    hf_section_leave();
     shard->used++;
     hf_fetch_add_relaxed(&skus->count, UINT64_C(1)); /* relaxed: a gauge */
     *made = sku;
