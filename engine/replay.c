@@ -276,10 +276,13 @@ static int add_life(hf_replay *replay, uint32_t older, const hf_replay_life *lif
 }
 
 int hf_replay_life_add(hf_replay *replay, const hf_replay_life *life) {
-    if (find_slot(replay, life->id) != HF_INDEX_NONE) {
+    uint32_t other = find_slot(replay, life->id);
+    uint64_t step = other != HF_INDEX_NONE ? hf_slot_step_of(hf_slot_at(replay->engine, other)->word) : 0;
+    if (other != HF_INDEX_NONE && step == life->step) {
         return corrupt(replay, "a checkpoint tells of one id twice");
     }
-    return add_life(replay, HF_INDEX_NONE, life);
+    /* Two lives of one id: it was forgotten and used again between the scan of the one's slot and of the other's. */
+    return step > life->step ? HF_SUCCESS : add_life(replay, other, life);
 }
 
 /* ---- operations left open ------------------------------------------------------------------------------------------------- */
