@@ -161,7 +161,8 @@ static hf_slot_state settled_state(hf_slot_state state) {
     }
 }
 
-/* Writes a slot's entry as of the word `word`; returns its end. */
+/* Writes a slot's entry as of the word `word`; returns its end. NULL: its claimer lets its lines go just now (he retires blocks, whose
+ * chain is then another). */
 static uint8_t *put_slot(hf_writer *writer, const hf_slot *slot, uint64_t word) {
     hf_slot_state state = hf_slot_state_of(word), settled = settled_state(state);
     uint64_t step = hf_slot_step_of(word) - (state != settled); /* the claim's step comes with its record */
@@ -175,13 +176,14 @@ static uint8_t *put_slot(hf_writer *writer, const hf_slot *slot, uint64_t word) 
     at = put_number(at, hf_slot_version(slot));
     at = put_number(at, slot->user);
     hf_line_walk walk = hf_lines_of(writer->engine, slot);
-    at = put_number(at, walk.left);
+    uint32_t missing = walk.left;
+    at = put_number(at, missing);
     hf_sku *sku;
-    for (int64_t quantity; hf_next_line(&walk, &sku, &quantity);) {
+    for (int64_t quantity; hf_next_line(&walk, &sku, &quantity); missing--) {
         at = put_number(at, sku->number);
         at = put_number(at, (uint64_t)quantity);
     }
-    return at;
+    return missing == 0 ? at : NULL;
 }
 
 /* One slot, read as it stands still; inside a section. What is being changed all the time is as good before as after: the record of
@@ -193,7 +195,7 @@ static int write_slot(hf_writer *writer, const hf_slot *slot) {
             return HF_SUCCESS;
         }
         const uint8_t *end = put_slot(writer, slot, word);
-        if (hf_load_relaxed(&slot->word) == word) { /* relaxed: the fields' acquire loads keep it behind them */
+        if (end && hf_load_relaxed(&slot->word) == word) { /* relaxed: the fields' acquire loads keep it behind them */
             return entry_end(writer, end);
         }
     }
@@ -278,7 +280,9 @@ static int write_all(hf_writer *writer, hf_checkpoint_header *header) {
     header->position.durable = hf_wal_committed(engine->wal);
     header->now_ms = hf_engine_now(engine);
     header->term = engine->term;
+    pthread_mutex_lock(&engine->sessions_mutex);
     header->next_session = engine->next_session;
+    pthread_mutex_unlock(&engine->sessions_mutex);
     error = error ? error : write_header(writer, header);
     int synced = error ? 0 : writer->files->sync(writer->files->context, writer->file);
     return synced ? hf_fail_system(synced, "cannot sync %s", writer->path) : error;
@@ -329,15 +333,18 @@ static void checkpoint_path(char path[HF_PATH_ROOM], const char *directory, uint
     hf_segment_path(path, directory, "checkpoint", epoch, "");
 }
 
-/* Keeps this one and the one before it. A leftover harms nobody, so a failure is not told. */
-static void remove_older(hf_engine *engine) {
+/* Keeps those from epoch `oldest` on, that of the checkpoint before this one: it was whole when it was written or loaded. What later
+ * epochs are named by is not counted on, it may be damaged or another log's. A leftover harms nobody, so a failure is not told. */
+static void remove_older(hf_engine *engine, uint64_t oldest) {
     const hf_files *files = engine->files;
     hf_found found;
     if (list_checkpoints(files, engine->directory, &found) == HF_SUCCESS) {
-        for (size_t i = 2; i < found.count; i++) {
+        for (size_t i = 0; i < found.count; i++) {
             char path[HF_PATH_ROOM];
             checkpoint_path(path, engine->directory, found.epochs[i]);
-            files->remove(files->context, path);
+            if (found.epochs[i] < oldest) {
+                files->remove(files->context, path);
+            }
         }
     }
     free(found.epochs);
@@ -367,11 +374,11 @@ static int write_checkpoint(hf_engine *engine, hf_writer *writer) {
         writer->files->remove(writer->files->context, writer->path);
         return error;
     }
-    uint64_t before = engine->checkpoint_generation;
+    uint64_t before = engine->checkpoint_generation, oldest = engine->checkpoint_epoch;
     hf_store_relaxed(&engine->checkpoint_epoch, header.position.epoch); /* relaxed, all three: gauges */
     hf_store_relaxed(&engine->checkpoints, engine->checkpoints + 1);
     engine->checkpoint_generation = header.position.generation;
-    remove_older(engine);
+    remove_older(engine, oldest);
     /* The one before needs its log as long as it is kept. Segments that cannot be removed now are tried again the next time. */
     return before > 0 ? hf_wal_release(engine->wal, before) : HF_SUCCESS;
 }

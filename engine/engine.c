@@ -473,7 +473,6 @@ static int replay_directory(hf_engine *engine, hf_replay *replay, hf_wal_found *
     engine->next_session = header.next_session > engine->next_session ? header.next_session : engine->next_session;
     engine->checkpoint_epoch = header.position.epoch;
     engine->checkpoint_generation = header.position.generation;
-    hf_replay_from(replay, header.position.epoch);
     error = hf_wal_open(engine->wal, &header.position, hf_replay_epoch, replay, found);
     error = error ? error : hf_replay_finish(replay);
     engine->cut_bytes = found->cut_bytes;
@@ -499,7 +498,8 @@ static int begin_term(hf_engine *engine, hf_replay *replay, const hf_wal_found *
     hf_ring_append(&engine->keeper->ring, hf_engine_epoch(engine), &mark);
     hf_section_leave();
     int error = hf_replay_resolve(replay);
-    return error ? error : hf_seal(engine, true);
+    error = error ? error : hf_seal(engine, true);
+    return error == HF_EPOISONED ? HF_EIO : error; /* nobody has this engine that could be poisoned */
 }
 
 static int open_directory(hf_engine *engine) {

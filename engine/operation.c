@@ -300,9 +300,11 @@ static void write_slot(hf_call *call) {
     bool single = call->line_count == 1;
     slot->id = op->id;
     slot->user = lasts ? op->user : 0;
-    slot->line = !lasts ? HF_POOL_NONE
-                 : single ? hf_sku_line(&engine->skus, session->lines[0].sku)
-                          : write_blocks(session, call->line_count);
+    uint32_t line = !lasts   ? HF_POOL_NONE
+                    : single ? hf_sku_line(&engine->skus, session->lines[0].sku)
+                             : write_blocks(session, call->line_count);
+    /* Relaxed: a pop_magazine that comes too late may still read it as a link; its compare-and-swap then fails. */
+    hf_store_relaxed(&slot->line, line);
     hf_slot_set_times(slot, lasts ? deadline : call->now_ms, deadline, lasts && single ? session->lines[0].quantity : 0);
     hf_slot_set_facts(slot, 0, lasts ? call->line_count : 0);
     /* Edge R1: to hints that still name this slot from an earlier life. */
@@ -777,6 +779,7 @@ static int prepare(hf_call *call) {
     return error || !begins(call->op->type) ? error : prepare_slot(call);
 }
 
+/* Inside a section. */
 static void announce_sku(void *context, uint32_t number) {
     hf_call *call = context;
     hf_session *session = call->session;
@@ -784,14 +787,12 @@ static void announce_sku(void *context, uint32_t number) {
         return;
     }
     const hf_line *line = &call->op->lines[0];
-    hf_section_enter();
     hf_entry entry = {.type = HF_RECORD_SKU,
                       .time_ms = hf_engine_now(session->engine),
                       .number = number,
                       .name = line->name,
                       .name_length = (uint32_t)line->name_length};
     hf_ring_append(&session->ring, hf_engine_epoch(session->engine), &entry);
-    hf_section_leave();
 }
 
 /* Does what the section could not. HF_SUCCESS: try again. */
@@ -811,6 +812,16 @@ static int satisfy(hf_call *call, hf_verdict verdict) {
         return hint_room(session, call->slot);
     default:
         return HF_SUCCESS; /* prepare sees to the ring */
+    }
+}
+
+/* The position is kept before the section of the record that bears it is left: a checkpoint whose replay starts behind that record
+ * then finds it with the session's name. */
+static inline void keep_position(const hf_call *call) {
+    hf_session *session = call->session;
+    if (!call->error && call->reply->outcome != HF_OUTCOME_IN_PROGRESS && position_of(call) > session->position) {
+        session->position = position_of(call);
+        hf_store_relaxed(&session->name->position, session->position); /* edge N2 */
     }
 }
 
@@ -836,6 +847,9 @@ static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply
         /* Once whatever was due has been expired, the refusal stands as of that time. */
         call.now_ms = call.settled_ms ? call.settled_ms : now_ms;
         verdict = carry_out(&call);
+        if (verdict == HF_DONE) {
+            keep_position(&call);
+        }
         hf_section_leave();
         error = verdict == HF_DONE ? call.error : satisfy(&call, verdict);
         if (error == HF_EBUSY) { /* somebody else is at what is due */
@@ -843,10 +857,6 @@ static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply
             reply->ticket = hf_engine_epoch(session->engine);
             return HF_SUCCESS;
         }
-    }
-    if (!error && reply->outcome != HF_OUTCOME_IN_PROGRESS && position_of(&call) > session->position) {
-        session->position = position_of(&call);
-        hf_store_relaxed(&session->name->position, session->position); /* edge N2 */
     }
     if (!session->logs && !error) {
         hf_store_relaxed(&session->asked, reply->ticket); /* edge A1: without a log there is no record to be found */

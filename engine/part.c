@@ -18,3 +18,9 @@ void hf_part_append(hf_part *part, uint32_t parts, hf_outcome outcome, uint64_t 
     part->pending = false;
     part->count = 0;
 }
+
+void hf_part_step(hf_part *part, uint64_t epoch, hf_step step) {
+    hf_part_decide(part, epoch);
+    assert(part->count < HF_MAX_LINES);
+    part->steps[part->count++] = step;
+}

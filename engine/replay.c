@@ -44,7 +44,6 @@ typedef struct hf_change {
 struct hf_replay {
     hf_engine *engine;
     uint64_t epoch; /* at hand */
-    uint64_t from;  /* the first one */
     hf_sum *sums;   /* by SKU number */
     size_t sum_room;
     hf_open_operation *open;
@@ -84,8 +83,6 @@ int hf_replay_begin(hf_engine *engine, hf_replay **replay) {
     (*replay)->engine = engine;
     return HF_SUCCESS;
 }
-
-void hf_replay_from(hf_replay *replay, uint64_t epoch) { replay->from = epoch; }
 
 void hf_replay_free(hf_replay *replay) {
     if (!replay) {
@@ -275,25 +272,32 @@ static int add_life(hf_replay *replay, uint32_t older, const hf_replay_life *lif
     return error;
 }
 
+/* An id that was forgotten and used again while the scan went by stands there twice: its later life counts. */
 int hf_replay_life_add(hf_replay *replay, const hf_replay_life *life) {
     uint32_t other = find_slot(replay, life->id);
-    uint64_t step = other != HF_INDEX_NONE ? hf_slot_step_of(hf_slot_at(replay->engine, other)->word) : 0;
-    if (other != HF_INDEX_NONE && step == life->step) {
-        return corrupt(replay, "a checkpoint tells of one id twice");
+    if (other != HF_INDEX_NONE && hf_slot_step_of(hf_slot_at(replay->engine, other)->word) >= life->step) {
+        return HF_SUCCESS;
     }
-    /* Two lives of one id: it was forgotten and used again between the scan of the one's slot and of the other's. */
-    return step > life->step ? HF_SUCCESS : add_life(replay, other, life);
+    return add_life(replay, other, life);
 }
 
 /* ---- operations left open ------------------------------------------------------------------------------------------------- */
 
-static hf_open_operation *find_open(hf_replay *replay, uint32_t session) {
+/* A session's name may be opened again while the last record of its last operation still waits in a ring: two of its operations may
+ * be open at once. */
+static hf_open_operation *find_open(hf_replay *replay, uint32_t session, hf_record_type type, hf_id id, uint64_t step) {
     for (size_t i = 0; i < replay->open_count; i++) {
-        if (replay->open[i].session == session) {
-            return &replay->open[i];
+        hf_open_operation *open = &replay->open[i];
+        if (open->session == session && open->type == type && open->step == step &&
+            memcmp(&open->id, &id, sizeof id) == 0) {
+            return open;
         }
     }
     return NULL;
+}
+
+static hf_open_operation *find_open_of(hf_replay *replay, uint32_t session, const hf_entry *entry) {
+    return find_open(replay, session, entry->type, entry->id, entry->step);
 }
 
 static void close_open(hf_replay *replay, hf_open_operation *open) {
@@ -355,12 +359,9 @@ static int owe_line(hf_open_operation *open, uint32_t sku, int64_t quantity) {
 /* A part that is not its operation's only one. *whole: it was the last, and `open` has every line that came before it. */
 static int take_part(hf_replay *replay, uint32_t session, const hf_entry *entry, hf_open_operation **open) {
     bool first = !(entry->parts & HF_PART_CONTINUED);
-    *open = first ? begin_open(replay, session, entry) : find_open(replay, session);
+    *open = first ? begin_open(replay, session, entry) : find_open_of(replay, session, entry);
     if (!*open) {
         return first ? HF_ENOMEM : corrupt(replay, "a record goes on with an operation that did not begin");
-    }
-    if (memcmp(&(*open)->id, &entry->id, sizeof entry->id) != 0 || (*open)->type != entry->type) {
-        return corrupt(replay, "a record goes on with another operation than was begun");
     }
     bool takes = !hf_record_releases(entry->type) && !(entry->parts & HF_PART_GIVE);
     int error = HF_SUCCESS;
@@ -372,8 +373,8 @@ static int take_part(hf_replay *replay, uint32_t session, const hf_entry *entry,
 }
 
 /* What a release still owes: its reservation's lines, less those that the record has. */
-static int owe_lines(hf_replay *replay, const hf_slot *slot, uint32_t session) {
-    hf_open_operation *open = find_open(replay, session);
+static int owe_lines(hf_replay *replay, const hf_slot *slot, const hf_change *change) {
+    hf_open_operation *open = find_open(replay, change->session, change->type, change->id, change->step);
     hf_line_walk walk = hf_lines_of(replay->engine, slot);
     hf_sku *sku;
     int64_t quantity;
@@ -464,7 +465,7 @@ static int set_state(hf_replay *replay, uint32_t number, const hf_change *change
     if (listed && state != HF_SLOT_CONFIRMED) {
         return corrupt(replay, "an id that has ended is changed");
     }
-    int error = change->open ? owe_lines(replay, slot, change->session) : HF_SUCCESS;
+    int error = change->open ? owe_lines(replay, slot, change) : HF_SUCCESS;
     hf_slot_set_when(slot, state == HF_SLOT_LIVE ? change->deadline_ms : change->time_ms);
     if (state == HF_SLOT_CONFIRMED || state == HF_SLOT_CANCELLED) {
         hf_retire_lines(keeper, slot);
@@ -512,20 +513,21 @@ static hf_change change_of(const hf_entry *entry, uint32_t session) {
                        .version = entry->step_count > 0 ? entry->steps[entry->step_count - 1].version : 0};
 }
 
-/* Whether a part belongs to an operation that began before the first epoch replayed. The seal of the epoch before waited for it to
- * end, the scan of the checkpoint came after, and the checkpoint demands this epoch of the log: all that it did is in there. */
-static bool began_before(hf_replay *replay, uint32_t session, const hf_entry *entry) {
-    return entry->parts & HF_PART_CONTINUED && replay->epoch == replay->from && !find_open(replay, session);
+/* Whether the record goes on with an operation that began in the epoch before the checkpoint's first. The grace period between the
+ * two waited for it, and the scan came after: the checkpoint has all of it. */
+static bool began_before_checkpoint(hf_replay *replay, uint32_t session, const hf_entry *entry) {
+    return entry->parts & HF_PART_CONTINUED && !(entry->parts & HF_PART_RECOVERY) &&
+           replay->epoch == replay->engine->checkpoint_epoch && !find_open_of(replay, session, entry);
 }
 
 /* What an operation's record says, its steps apart. */
 static int take_operation(hf_replay *replay, uint32_t session, const hf_entry *entry) {
+    if (began_before_checkpoint(replay, session, entry)) {
+        return HF_SUCCESS;
+    }
     hf_open_operation *open = NULL;
     bool first = !(entry->parts & HF_PART_CONTINUED), last = !(entry->parts & HF_PART_OPEN);
     bool recovers = entry->parts & HF_PART_RECOVERY;
-    if (began_before(replay, session, entry)) {
-        return HF_SUCCESS;
-    }
     int error = !recovers && !(first && last) ? take_part(replay, session, entry, &open) : HF_SUCCESS;
     bool decides = hf_record_releases(entry->type) ? first : last && !(entry->parts & HF_PART_GIVE);
     if (!error && decides && !recovers) {
@@ -533,7 +535,7 @@ static int take_operation(hf_replay *replay, uint32_t session, const hf_entry *e
         error = hf_record_begins(entry->type) ? begin_life(replay, entry, open) : change_id(replay, &change, false);
     }
     if (!error && open && last) {
-        close_open(replay, find_open(replay, session));
+        close_open(replay, open);
     }
     return error;
 }

@@ -30,8 +30,6 @@ typedef struct hf_replay_life {
 
 /* HF_ENOMEM */
 int hf_replay_begin(hf_engine *engine, hf_replay **replay);
-/* The first epoch that will be replayed, where a checkpoint says so. */
-void hf_replay_from(hf_replay *replay, uint64_t epoch);
 /* All: HF_ECORRUPT HF_ENOMEM HF_ESKUS HF_EIDS. */
 int hf_replay_sku(hf_replay *replay, uint32_t number, const void *name, size_t length, hf_counter counter);
 int hf_replay_life_add(hf_replay *replay, const hf_replay_life *life);

@@ -10,7 +10,7 @@ const char *hf_chains_name(const hf_chains *chains, uint32_t number) {
     return name ? name : "(name not kept)";
 }
 
-static void *make_room(hf_chains *chains, void *array, size_t *room, size_t size, size_t count) {
+static void *room_for(hf_chains *chains, void *array, size_t *room, size_t size, size_t count) {
     if (count <= *room)
         return array;
     size_t grown = *room * 2 > count ? *room * 2 : count + 1023;
@@ -26,7 +26,7 @@ static void *make_room(hf_chains *chains, void *array, size_t *room, size_t size
 
 static hf_chain *chain_of(hf_chains *chains, uint32_t number) {
     if (number >= chains->room)
-        chains->chains = make_room(chains, chains->chains, &chains->room, sizeof *chains->chains, (size_t)number + 1);
+        chains->chains = room_for(chains, chains->chains, &chains->room, sizeof *chains->chains, (size_t)number + 1);
     return number < chains->room ? &chains->chains[number] : NULL;
 }
 
@@ -120,7 +120,7 @@ static void take_step(hf_chains *chains, const hf_step *step) {
         return;
     }
     chains->waiting =
-        make_room(chains, chains->waiting, &chains->waiting_room, sizeof *chains->waiting, chains->waiting_count + 1);
+        room_for(chains, chains->waiting, &chains->waiting_room, sizeof *chains->waiting, chains->waiting_count + 1);
     if (chains->waiting_count < chains->waiting_room)
         chains->waiting[chains->waiting_count++] = *step;
 }

@@ -6,6 +6,7 @@
  *   B  Memory is that of the largest epoch (and of select.h).
  */
 #include "progress.h"
+#include "read.h"
 #include "record.h"
 #include "select.h"
 #include "text.h"
@@ -94,13 +95,6 @@ static bool wait_for_more(hf_dump *dump) {
     return true;
 }
 
-static int trouble(const hf_dump *dump, int error) {
-    if (error == HF_ENOTFOUND && dump->records)
-        return hf_tell(HF_EXIT_SYSTEM, "%s: its writer has let go of log that was still to be read: start again",
-                       dump->directory);
-    return hf_tell_error(error, dump->directory);
-}
-
 static int print_records(hf_dump *dump) {
     hf_record record;
     while (!hf_stop_signal && !ferror(stdout)) {
@@ -111,7 +105,7 @@ static int print_records(hf_dump *dump) {
             break;
         int selected = result == 1 ? hf_select_record(&dump->selection, &record) : result;
         if (selected < 0)
-            return trouble(dump, selected);
+            return hf_tell_reading(selected, dump->directory);
         if (result == 0)
             break;
         dump->records++;
@@ -123,9 +117,19 @@ static int print_records(hf_dump *dump) {
     return HF_EXIT_FINE;
 }
 
-static int dump_log(hf_dump *dump) {
+/* Read is all that is kept, wherever the selection begins: SKUs get their names on the way. */
+static int open_log(hf_dump *dump) {
     int error = hf_log_open(dump->directory, dump->selection.from_epoch, &dump->log);
-    error = error ? error : hf_select_begin(&dump->selection, dump->directory);
+    if (!error && dump->selection.from_epoch) {
+        hf_log_close(dump->log);
+        dump->log = NULL;
+        error = hf_log_open(dump->directory, 0, &dump->log);
+    }
+    return error ? error : hf_select_begin(&dump->selection, dump->directory);
+}
+
+static int dump_log(hf_dump *dump) {
+    int error = open_log(dump);
     if (error)
         return hf_tell_error(error, dump->directory);
     hf_progress_begin(&dump->progress);

@@ -48,8 +48,11 @@ typedef struct hf_event {
 
 /* A record of the id, as a line of text. */
 typedef struct hf_entry {
-    uint64_t step;
-    size_t order;
+    uint64_t step; /* 0: none, it tells what was answered */
+    uint64_t time_ms;
+    uint32_t session;
+    uint64_t behind; /* which step it is, or follows */
+    size_t order;    /* in the log */
     char *text;
 } hf_entry;
 
@@ -293,12 +296,40 @@ static int tell_sku(hf_history *history) {
 
 static int by_step(const void *left, const void *right) {
     const hf_entry *a = left, *b = right;
-    if (a->step != b->step)
-        return a->step < b->step ? -1 : 1;
+    if (a->behind != b->behind)
+        return a->behind < b->behind ? -1 : 1;
+    if ((a->step == 0) != (b->step == 0))
+        return a->step == 0 ? 1 : -1;
     return (a->order > b->order) - (a->order < b->order);
 }
 
+/* An answer has no step of its own: it goes behind the last step before it, in its session or by time. `entries` begins
+ * with the `steps` that have one. */
+static void place_answer(hf_entry *answer, const hf_entry *entries, size_t steps) {
+    for (size_t i = 0; i < steps; i++) {
+        bool is_before = entries[i].session == answer->session ? entries[i].order < answer->order
+                                                               : entries[i].time_ms <= answer->time_ms;
+        if (is_before && entries[i].step > answer->behind)
+            answer->behind = entries[i].step;
+    }
+}
+
+static void place_answers(hf_entry *entries, size_t count) {
+    size_t steps = 0;
+    for (size_t i = 0; i < count; i++) {
+        entries[i].behind = entries[i].step;
+        if (entries[i].step) {
+            hf_entry swap = entries[steps];
+            entries[steps++] = entries[i];
+            entries[i] = swap;
+        }
+    }
+    for (size_t i = steps; i < count; i++)
+        place_answer(&entries[i], entries, steps);
+}
+
 static void end_entries(hf_history *history) {
+    place_answers(history->entries, history->count);
     if (history->count > 1)
         qsort(history->entries, history->count, sizeof *history->entries, by_step);
     for (size_t i = 0; i < history->count; i++) {
@@ -355,7 +386,11 @@ static bool take_entry(void *context, const hf_record *record) {
         free(text);
         return false;
     }
-    history->entries[history->count] = (hf_entry){record->step, history->count, text};
+    history->entries[history->count] = (hf_entry){.step = record->step,
+                                                  .time_ms = record->time_ms,
+                                                  .session = record->session,
+                                                  .order = history->count,
+                                                  .text = text};
     history->count++;
     note_state(history, record);
     return true;

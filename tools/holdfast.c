@@ -7,6 +7,8 @@ static const struct command {
     const char *name, *summary;
     int (*carry_out)(int argc, char **argv);
 } commands[] = {
+    {"serve", "serve a directory to clients that speak RESP: the order gateway", hf_command_serve},
+    {"top", "watch a gateway at work", hf_command_top},
     {"run", "run an order flow into a directory, durably, on the flow's own clock", hf_command_run},
     {"stock", "print the stock of a directory", hf_command_stock},
     {"stat", "print the engine's gauges over a directory", hf_command_stat},
@@ -31,7 +33,7 @@ static void print_help(FILE *out) {
           "  1  the data or the directory is not as it should be\n"
           "  2  wrong usage\n"
           "  3  system trouble: disk, memory, permissions, or the directory is in use\n"
-          "  130, 143  stopped by SIGINT, SIGTERM (run)\n",
+          "  130, 143  stopped by SIGINT, SIGTERM (run); serve stops in order, and that is fine\n",
           out);
 }
 

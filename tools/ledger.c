@@ -164,24 +164,26 @@ static void take_effects(hf_ledger *ledger, hf_claim *claim, const hf_open_opera
 
 /* ---- what decides about a reservation ---------------------------------------------------------------------------- */
 
-/* Its life up to `step` begins here; the end of it may have been met already, in this epoch. `open` NULL: one record.
+/* A life begins here; in this epoch its end may have been met already, or the life behind it. `open` NULL: one record.
  */
 static void begin_claim(hf_ledger *ledger, const hf_record *record, const hf_open_operation *open) {
     hf_claim *claim = claim_of(ledger, &record->id);
-    if (!claim)
+    bool is_newest = claim && (claim->state == HF_CLAIM_FREE || record->step > claim->step);
+    if (!claim || (claim->state == HF_CLAIM_LIVE && !is_newest))
         return;
     if (open)
         take_effects(ledger, claim, open);
     else
         take_lines(ledger, claim, record);
     claim->is_born = true;
-    claim->user = open ? open->user : record->user;
-    if (claim->state == HF_CLAIM_FREE) {
+    if (is_newest) {
         claim->step = record->step;
         claim->deadline_ms = open ? open->deadline_ms : record->deadline_ms;
     }
-    if (claim->state != HF_CLAIM_ENDED)
+    if (is_newest || claim->state != HF_CLAIM_ENDED) {
+        claim->user = open ? open->user : record->user;
         set_state(ledger, claim, HF_CLAIM_LIVE);
+    }
 }
 
 static void extend_claim(hf_ledger *ledger, const hf_record *record) {

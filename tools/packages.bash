@@ -25,4 +25,7 @@ install_packages() {
 # The generator for a new build directory: Ninja where there is one.
 generator() { command -v ninja >/dev/null && echo Ninja || echo "Unix Makefiles"; }
 
-build_packages=(gcc libc6-dev make cmake pkg-config liburcu-dev libxxhash-dev libzstd-dev liblzma-dev)
+build_packages=(gcc libc6-dev make cmake pkg-config liburcu-dev libxxhash-dev libzstd-dev liblzma-dev libuv1-dev libssl-dev)
+# The peers that benchmarks stand beside, and what draws the plots.
+# shellcheck disable=SC2034
+bench_packages=(postgresql libpq-dev libsqlite3-dev librocksdb-dev liblmdb-dev redis-server libhiredis-dev gnuplot-nox)

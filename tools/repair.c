@@ -65,7 +65,7 @@ static void print_words(const hf_mending *mending) {
     const hf_repair_report *report = &mending->report;
     char text[HF_TIME_TEXT];
     if (!report->damaged) {
-        printf("nothing to repair: no damage that an open meets\n");
+        printf("nothing to repair: it opens\n");
         return;
     }
     printf("damage: %s\n", report->damage);
@@ -98,15 +98,18 @@ static void print_json(const hf_mending *mending) {
            report->cut_bytes, report->checkpoints, report->start_epoch);
 }
 
-/* The proof of a cut, and what makes the log go on above all that was lost: the open's own mark. */
+/* The proof of a cut; the open for writing also marks that the log goes on above all that was lost. And without a cut:
+ * damage that lies in what records mean, behind right digests, is seen by an open alone, and is not for a cut to mend.
+ */
 static int prove(const hf_mending *mending) {
     hf_opened opened;
-    int exit_code = hf_open_directory(&opened, mending->directory, 0);
+    bool was_cut = mending->report.cut;
+    int exit_code = hf_open_directory(&opened, mending->directory, was_cut ? 0 : HF_READ_ONLY);
     if (exit_code)
         return exit_code;
     hf_stats stats;
     hf_stats_read(opened.engine, &stats);
-    if (!mending->json)
+    if (was_cut && !mending->json)
         printf("it opens: %" PRIu64 " SKUs, %" PRIu64 " live reservations, %" PRIu64
                " operations given back or completed\n",
                stats.skus, stats.live, stats.undone);
@@ -121,6 +124,10 @@ int hf_command_repair(int argc, char **argv) {
     int error = hf_repair(mending.directory, mending.cut ? HF_REPAIR_CUT : 0, &mending.report);
     if (error)
         return hf_tell_error(error, mending.directory);
+    if (!mending.report.damaged)
+        exit_code = prove(&mending);
+    if (exit_code)
+        return exit_code;
     (mending.json ? print_json : print_words)(&mending);
     if (mending.report.cut)
         exit_code = prove(&mending);

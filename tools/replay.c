@@ -262,9 +262,9 @@ static int write_all(const hf_replay *replay, hf_writer *writer) {
         return exit_code;
     if (replay->json)
         return write_file(past, "-", put_json, writer);
-    bool has_output = (replay->stock_path && strcmp(replay->stock_path, "-") == 0) ||
-                      (replay->reservations_path && strcmp(replay->reservations_path, "-") == 0);
-    return has_output ? HF_EXIT_FINE : write_file(past, "-", replay->into ? put_summary : put_table, writer);
+    if (replay->into)
+        return write_file(past, "-", put_summary, writer);
+    return replay->stock_path || replay->reservations_path ? HF_EXIT_FINE : write_file(past, "-", put_table, writer);
 }
 
 int hf_command_replay(int argc, char **argv) {

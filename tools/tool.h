@@ -27,6 +27,8 @@ int hf_command_stat(int argc, char **argv);
 int hf_command_verify(int argc, char **argv);
 int hf_command_checkpoint(int argc, char **argv);
 int hf_command_demo(int argc, char **argv);
+int hf_command_serve(int argc, char **argv);
+int hf_command_top(int argc, char **argv);
 int hf_command_dump(int argc, char **argv);
 int hf_command_replay(int argc, char **argv);
 int hf_command_history(int argc, char **argv);

@@ -19,9 +19,9 @@ int hf_fail(int error, const char *format, ...) {
 int hf_fail_system(int negative_errno, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(detail, sizeof detail, format, arguments);
+    vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
-    size_t used = length < 0 ? 0 : (size_t)length < sizeof detail ? (size_t)length : sizeof detail - 1;
+    size_t used = strlen(detail);
     char words[128];
     snprintf(detail + used, sizeof detail - used, ": %s", strerror_r(-negative_errno, words, sizeof words));
     return negative_errno == -ENOMEM ? HF_ENOMEM : HF_EIO;
@@ -64,9 +64,7 @@ const char *hf_error_text(int error) {
         return text;
 #define WORDS(function, type, map)                                                                                     \
     const char *function(type value) {                                                                                 \
-        switch ((int)value) {                                                                                          \
-            map(X) default : return "?";                                                                               \
-        }                                                                                                              \
+        switch ((int)value) { map(X) default : return "?"; }                                                           \
     }
 WORDS(hf_outcome_text, hf_outcome, HF_OUTCOME_MAP)
 WORDS(hf_op_text, hf_op_type, HF_OP_MAP)

@@ -70,7 +70,7 @@ void hf_wal_gauges_read(const hf_wal *wal, hf_wal_gauges *gauges) {
     uint64_t first = wal->first_generation;
     pthread_mutex_unlock(&shared->release_mutex);
     uint64_t open = hf_wal_generation(wal);
-    gauges->segments = (open >= first ? open - first + 1 : 0) + hf_spares_ready(&shared->spares);
+    gauges->segments = (open > 0 ? open - first + 1 : 0) + hf_spares_ready(&shared->spares);
 }
 
 uint64_t hf_wal_generation(const hf_wal *wal) {

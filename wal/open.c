@@ -184,16 +184,24 @@ void hf_wal_close(hf_wal *wal) {
 
 /* ---- what lies there --------------------------------------------------------------------------------------------- */
 
-bool hf_wal_is_released(const hf_files *files, const char *directory, uint64_t generation) {
+int hf_wal_explain(const hf_files *files, const char *directory, uint64_t generation, uint64_t reached, int error) {
+    if (error != HF_ECORRUPT && error != HF_ENOTFOUND) {
+        return error;
+    }
     hf_listing listing;
-    bool released = hf_listing_read(files, directory, &listing) == HF_SUCCESS && listing.segments.count > 0 &&
-                    listing.segments.items[0] > generation;
+    int listed = hf_listing_read(files, directory, &listing);
+    bool released = listed == HF_SUCCESS && listing.segments.count > 0 && listing.segments.items[0] > generation;
     hf_listing_free(&listing);
-    return released;
+    if (released) {
+        return hf_fail(HF_ENOTFOUND, "%s/segment-%016" PRIx64 " is no longer kept; read up to epoch %" PRIu64,
+                       directory, generation, reached);
+    }
+    return listed != HF_SUCCESS ? listed : error;
 }
 
 int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uint64_t first) {
-    uint64_t expected = first;
+    assert(segments->count > 0);
+    uint64_t expected = first, newest = segments->items[segments->count - 1];
     for (size_t i = 0; i < segments->count; i++) {
         if (segments->items[i] < first) {
             continue;
@@ -203,7 +211,6 @@ int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uin
         }
         expected++;
     }
-    uint64_t newest = segments->count > 0 ? segments->items[segments->count - 1] : 0;
     if (expected > first && expected > newest) {
         return HF_SUCCESS;
     }
@@ -319,12 +326,10 @@ static void report(const hf_scan *scan, const hf_wal_position *position, hf_wal_
     found->highest_seen = max64(found->highest_seen, max64(scan->highest_seen, found->last_epoch));
 }
 
-/* A reader may come while the writer lets go of what it wants to read: that is not damage. */
-static int explain_reader(const hf_wal *wal, int error, uint64_t wanted) {
-    if ((error == HF_ECORRUPT || error == HF_ENOTFOUND) && hf_wal_is_released(wal->files, wal->directory, wanted)) {
-        return hf_fail(HF_ENOTFOUND, "%s/segment-%016" PRIx64 " is no longer kept", wal->directory, wanted);
-    }
-    return error;
+/* A reader may come while the writer lets go of what it wants to read: that is not damage. Only with a writer: without
+ * one, a log whose first segment is missing is damaged. */
+static int explain_reader(hf_wal *wal, int error, uint64_t wanted, uint64_t reached) {
+    return hf_page_locked(&wal->page) ? hf_wal_explain(wal->files, wal->directory, wanted, reached, error) : error;
 }
 
 static int read_only_open(hf_wal *wal, const hf_wal_position *position, hf_wal_replay replay, void *context,
@@ -341,15 +346,14 @@ static int read_only_open(hf_wal *wal, const hf_wal_position *position, hf_wal_r
     }
     hf_listing_free(&listing);
     if (error != HF_SUCCESS) {
-        /* Only with a writer: without one, a log whose first segment is missing is damaged. */
-        return hf_page_locked(&wal->page) ? explain_reader(wal, error, first) : error;
+        return explain_reader(wal, error, first, 0);
     }
     error = hf_scan_begin(&scan, wal->files, wal->directory, wal->uuid, position, &wal->page);
     error = error != HF_SUCCESS ? error : replay_all(&scan, replay, context, found);
     if (error == HF_SUCCESS) {
         report(&scan, position, found);
-    } else if (error == HF_ECORRUPT || error == HF_ENOTFOUND) {
-        error = hf_page_locked(&wal->page) ? explain_reader(wal, error, scan.segment.generation + 1) : error;
+    } else {
+        error = explain_reader(wal, error, scan.segment.generation + 1, scan.whole.epoch);
     }
     hf_scan_end(&scan);
     return error;
@@ -417,28 +421,35 @@ static int retire_behind(hf_wal *wal, uint64_t end, uint64_t newest) {
                       : hf_fail_system(error, "cannot make the empty segments of %s spare", wal->directory);
 }
 
+/* 1: the spare is wanted and good; 0: it was removed (one that cannot be read, too); or HF_EIO HF_ENOMEM. */
+static int keep_or_remove(const hf_wal *wal, hf_segment *segment, uint64_t generation, bool wanted) {
+    if (wanted) {
+        int error = hf_segment_open(segment, wal->directory, "spare", generation, wal->uuid, NULL);
+        if (error == HF_SUCCESS || error == HF_ENOMEM) {
+            return error == HF_SUCCESS ? 1 : error;
+        }
+    }
+    char path[HF_PATH_ROOM];
+    hf_segment_path(path, wal->directory, "spare", generation, "");
+    int result = wal->files->remove(wal->files->context, path);
+    return result == 0 ? 0 : hf_fail_system(result, "cannot remove %s", path);
+}
+
 /* Counts the spares that follow `open` and are good; removes the others. */
 static int count_spares(const hf_wal *wal, uint64_t open, unsigned *ready) {
     hf_listing listing;
     hf_segment segment;
     hf_segment_init(&segment, wal->files);
-    int error = hf_listing_read(wal->files, wal->directory, &listing);
+    int result = hf_listing_read(wal->files, wal->directory, &listing);
     *ready = 0;
-    for (size_t i = 0; error == HF_SUCCESS && i < listing.spares.count; i++) {
+    for (size_t i = 0; result >= 0 && i < listing.spares.count; i++) {
         uint64_t generation = listing.spares.items[i];
-        if (generation == open + *ready + 1 &&
-            hf_segment_open(&segment, wal->directory, "spare", generation, wal->uuid, NULL) == HF_SUCCESS) {
-            *ready += 1;
-            continue;
-        }
-        char path[HF_PATH_ROOM];
-        hf_segment_path(path, wal->directory, "spare", generation, "");
-        int result = wal->files->remove(wal->files->context, path);
-        error = result == 0 ? HF_SUCCESS : hf_fail_system(result, "cannot remove %s", path);
+        result = keep_or_remove(wal, &segment, generation, generation == open + *ready + 1);
+        *ready += result == 1;
     }
     hf_segment_free(&segment);
     hf_listing_free(&listing);
-    return error;
+    return result < 0 ? result : HF_SUCCESS;
 }
 
 static int start_spares(hf_wal *wal, uint64_t open) {

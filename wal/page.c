@@ -29,9 +29,12 @@ static void page_path(char path[HF_PATH_ROOM], const char *directory, const char
 }
 
 static bool is_of(const hf_page *page, const uint8_t *uuid) {
-    return memcmp(page->memory, magic, sizeof magic) == 0 &&
-           (uuid == NULL || (hf_load_acquire(field(page, UUID_AT)) == hf_get64(uuid) && /* edge X2 */
-                             hf_load_acquire(field(page, UUID_AT + 8)) == hf_get64(uuid + 8)));
+    if (memcmp(page->memory, magic, sizeof magic) != 0) {
+        return false;
+    }
+    /* edge X2, from hf_page_open_writer */
+    uint64_t low = hf_load_acquire(field(page, UUID_AT)), high = hf_load_acquire(field(page, UUID_AT + 8));
+    return uuid == NULL || ((low ^ hf_get64(uuid)) | (high ^ hf_get64(uuid + 8))) == 0;
 }
 
 int hf_page_open_writer(hf_page *page, const hf_files *files, const char *directory, const uint8_t uuid[16]) {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "atomic.h"
+
 /* Of so many calls one does it. Spins bring two threads that meet at a line into every order; a yield or a sleep leaves
  * a thread behind in the midst of an operation. */
 enum { SPINS = 8, YIELDS = 64, SLEEPS = 4096, SPIN_MOST = 256, SLEEP_NS = 50000 };
@@ -26,7 +28,8 @@ static uint64_t next(void) { /* xorshift64* */
 
 static void seed(void) {
     const char *text = getenv("HF_PERTURB_SEED");
-    uint64_t number = __atomic_add_fetch(&threads, 1, __ATOMIC_RELAXED);
+    state = 1; /* so that this very access does not come here again */
+    uint64_t number = hf_fetch_add_relaxed(&threads, UINT64_C(1)) + 1; /* relaxed: only the number counts */
     state =
         (text ? strtoull(text, NULL, 0) + 1 : 1) * UINT64_C(0x9e3779b97f4a7c15) + number * UINT64_C(0xbf58476d1ce4e5b9);
     state += state == 0;

@@ -54,7 +54,7 @@ const size_t hf_recovery_rows = sizeof hf_recovery_table / sizeof hf_recovery_ta
 static bool matches(hf_match match, bool found) { return match == HF_ANY || (match == HF_YES) == found; }
 
 const hf_recovery_row *hf_recovery_decide(const hf_finding *finding) {
-    for (size_t i = 0; i < hf_recovery_rows; i++) {
+    for (size_t i = 0; i < hf_recovery_rows; i++) { /* uncovered: its end, as one row always matches */
         const hf_recovery_row *row = &hf_recovery_table[i];
         if (row->header == finding->header && matches(row->payload, finding->payload) &&
             matches(row->chained, finding->chained) && matches(row->begun, finding->begun) &&
@@ -62,7 +62,7 @@ const hf_recovery_row *hf_recovery_decide(const hf_finding *finding) {
             return row;
         }
     }
-    abort(); /* the table is exhaustive: test_recover.c tries every finding */
+    abort(); /* uncovered: the table is exhaustive, test_recover.c tries every finding */
 }
 
 /* ---- what stands at a position ----------------------------------------------------------------------------------- */
@@ -77,6 +77,8 @@ typedef struct spot {
 } spot;
 
 static uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+
+static uint64_t place_of(const spot *s) { return s->segment->generation << 32 | s->offset; }
 
 /* Every epoch up to it is in the log that was read, or below where this scan is to start. */
 static uint64_t reached(const hf_scan *scan) {
@@ -399,9 +401,11 @@ static bool is_continued(spot *found) {
     uint64_t next = found->offset + hf_batch_size(found->header.payload_length);
     const uint8_t *bytes;
     hf_batch_header header;
-    return segment->bytes - next >= HF_BATCH_ALIGN &&
-           hf_segment_read(segment, next, HF_BATCH_ALIGN, &bytes) == HF_SUCCESS &&
-           hf_batch_decode(bytes, &header) == NULL && header.sequence == found->header.sequence + 1 &&
+    if (segment->bytes - next < HF_BATCH_ALIGN ||
+        hf_segment_read(segment, next, HF_BATCH_ALIGN, &bytes) != HF_SUCCESS) {
+        return false;
+    }
+    return hf_batch_decode(bytes, &header) == NULL && header.sequence == found->header.sequence + 1 &&
            header.durable >= found->header.epoch && hf_digest_equal(&header.before, &found->header.link);
 }
 
@@ -420,23 +424,35 @@ static int settle_tail(hf_scan *scan, spot *found) {
     int error = scan->files->sync(scan->files->context, found->segment->file);
     scan->files->drop_cache(scan->files->context, found->segment->file);
     hf_segment_forget(found->segment);
-    if (error != 0 && error != -EINVAL &&
-        error != -EROFS) { /* the last two: a file system on which nothing is written */
+    /* The last two: a file system on which nothing is written. */
+    if (error != 0 && error != -EINVAL && error != -EROFS) {
         return hf_fail_system(error, "cannot sync %s before reading its end", found->segment->path);
     }
     return read_again(scan);
 }
 
-/* Whether a reader looked behind this very end before: it would read the rest of the segment at every call. */
-static bool is_quiet(hf_scan *scan, const spot *found, hf_digest *page) {
+/* Of the page at the position; all zero where there is none. */
+static int digest_page(const spot *found, hf_digest *digest) {
     const uint8_t *bytes;
-    *page = (hf_digest){{0}};
-    if (found->segment->bytes - found->offset >= HF_BATCH_ALIGN &&
-        hf_segment_read(found->segment, found->offset, HF_BATCH_ALIGN, &bytes) == HF_SUCCESS) {
-        *page = hf_digest_of(bytes, HF_BATCH_ALIGN);
+    *digest = (hf_digest){{0}};
+    if (found->segment->bytes == found->offset) {
+        return HF_SUCCESS;
     }
-    return scan->quiet_generation == found->segment->generation && scan->quiet_offset == found->offset &&
-           hf_digest_equal(page, &scan->quiet_page) && scan->vouched <= reached(scan);
+    int error = hf_segment_read(found->segment, found->offset, HF_BATCH_ALIGN, &bytes);
+    if (error == HF_SUCCESS) {
+        *digest = hf_digest_of(bytes, HF_BATCH_ALIGN);
+    }
+    return error;
+}
+
+/* 1: a reader looked behind this very end before, and nothing has changed: it would read the rest of the segment at
+ * every call. 0, or an error. */
+static int is_quiet(const hf_scan *scan, const spot *found, hf_digest *page) {
+    int error = digest_page(found, page);
+    if (error != HF_SUCCESS) {
+        return error;
+    }
+    return scan->quiet == place_of(found) && hf_digest_equal(page, &scan->quiet_page) && scan->vouched <= reached(scan);
 }
 
 /* ---- the walk ---------------------------------------------------------------------------------------------------- */
@@ -459,20 +475,19 @@ int hf_scan_begin(hf_scan *scan, const hf_files *files, const char *directory, c
 /* A writer may have come since the position was read, and have written there and behind it: then what was read of the
  * position is older than the evidence. Whoever refuses has read it once more since. */
 static bool must_doubt(hf_scan *scan, const spot *found) {
-    if (scan->page == NULL ||
-        (scan->doubted_generation == found->segment->generation && scan->doubted_offset == found->offset)) {
+    if (scan->page == NULL || scan->doubted == place_of(found)) {
         return false;
     }
-    scan->doubted_generation = found->segment->generation;
-    scan->doubted_offset = found->offset;
+    scan->doubted = place_of(found);
     return true;
 }
 
 /* What is not accepted at first sight: the end (0), a refusal, or GO_ON: read it again. */
 static int end_or_refuse(hf_scan *scan, spot *found) {
     hf_digest page;
-    if (scan->page != NULL && is_quiet(scan, found, &page)) {
-        return rewind_scan(scan);
+    int quiet = scan->page != NULL ? is_quiet(scan, found, &page) : 0;
+    if (quiet != 0) {
+        return quiet < 0 ? quiet : rewind_scan(scan);
     }
     behind b;
     int error = look_behind(scan, found, &b);
@@ -487,8 +502,7 @@ static int end_or_refuse(hf_scan *scan, spot *found) {
     if (scan->page == NULL) {
         return 0;
     }
-    scan->quiet_generation = found->segment->generation;
-    scan->quiet_offset = found->offset;
+    scan->quiet = place_of(found);
     scan->quiet_page = page;
     return rewind_scan(scan);
 }
@@ -525,18 +539,17 @@ static int step(hf_scan *scan) {
 }
 
 int hf_scan_next(hf_scan *scan) {
-    int result = GO_ON;
+    int result = scan->failed ? read_again(scan) : GO_ON;
     scan->row = NULL;
-    scan->doubted_generation = scan->settled = 0;
+    scan->doubted = scan->settled = 0;
     while (result == GO_ON) {
-        if (scan->whole.epoch >= scan->bound) {
-            if (!refresh_bound(scan)) {
-                return 0;
-            }
-            result = rewind_scan(scan);
+        if (scan->whole.epoch < scan->bound) {
+            result = step(scan);
+        } else {
+            result = refresh_bound(scan) ? read_again(scan) : 0;
         }
-        result = result < 0 ? result : step(scan);
     }
+    scan->failed = result < 0;
     return result;
 }
 

@@ -85,10 +85,12 @@ typedef struct hf_scan {
     uint64_t end_generation, end_offset; /* right behind it */
     uint64_t highest_seen;
     const hf_recovery_row *row;              /* by which hf_scan_next came to the end or refused; NULL: by the bound */
-    uint64_t quiet_generation, quiet_offset; /* a reader's: this end was looked behind already, when its page ... */
-    hf_digest quiet_page;                    /* ... was this */
-    uint64_t settled;                        /* a reader's: up to this segment, tails were synced in this call */
-    uint64_t doubted_generation, doubted_offset; /* a reader's: what stands here was about to be refused in this call */
+    /* A reader's. Positions are generation << 32 | offset, 0: none. */
+    uint64_t quiet;       /* this end was looked behind already, when its page ... */
+    hf_digest quiet_page; /* ... was this */
+    uint64_t settled;     /* up to this segment, tails were synced in this call */
+    uint64_t doubted;     /* what stands here was about to be refused in this call */
+    bool failed;          /* the last call did: the next begins again behind the last whole epoch */
 
     hf_wal_epoch epoch;
     uint8_t *payload;
@@ -100,7 +102,7 @@ typedef struct hf_scan {
 int hf_scan_begin(hf_scan *scan, const hf_files *files, const char *directory, const uint8_t uuid[16],
                   const hf_wal_position *position, hf_page *page);
 /* 1: scan->epoch is the next whole epoch >= position.epoch, until the next call; 0: the end, for now; else HF_ECORRUPT
- * HF_EVERSION HF_EIO HF_ENOMEM. */
+ * HF_EVERSION HF_EIO HF_ENOMEM HF_ENOTFOUND, and it may be called again: nothing is left out. */
 int hf_scan_next(hf_scan *scan);
 void hf_scan_end(hf_scan *scan);
 

@@ -51,6 +51,7 @@ typedef struct repair {
     uint64_t committed;     /* by the durable page */
     uint64_t highest_named; /* by a checkpoint or the page */
     hf_repair_report *report;
+    hf_batch_header lost; /* the batch before, in a survey; epoch 0: it is not whole */
 } repair;
 
 static uint64_t max64(uint64_t a, uint64_t b) { return a > b ? a : b; }
@@ -146,6 +147,29 @@ static int find_reaches(repair *r) {
 
 /* ---- what would be lost ------------------------------------------------------------------------------------------ */
 
+/* Whether the payload behind a header is there and right. HF_ENOMEM is as good as not. */
+static bool is_whole(const repair *r, int file, uint64_t at, const hf_batch_header *header) {
+    size_t length = (size_t)header->payload_length;
+    uint8_t *payload = malloc(length + 1);
+    ssize_t n = payload != NULL ? hf_file_read_all(r->files, file, payload, length, at + HF_BATCH_HEADER) : -1;
+    hf_digest digest = n == (ssize_t)length ? hf_digest_of(payload, length) : (hf_digest){{0}};
+    free(payload);
+    return n == (ssize_t)length && hf_digest_equal(&digest, &header->payload);
+}
+
+/* A batch that is lost: its epoch can be read if each of its parts can. */
+static void note_lost(repair *r, int file, uint64_t at, const hf_batch_header *header) {
+    r->report->lost_epoch = max64(r->report->lost_epoch, header->epoch);
+    r->report->lost_time_ms = max64(r->report->lost_time_ms, header->time_ms);
+    bool goes_on = header->part == 0 || (r->lost.epoch == header->epoch && r->lost.part + 1 == header->part);
+    r->lost = *header;
+    if (!goes_on || header->epoch <= r->report->kept_epoch || !is_whole(r, file, at, header)) {
+        r->lost.epoch = 0;
+    } else if ((header->flags & HF_BATCH_LAST) != 0) {
+        r->report->readable_epochs++;
+    }
+}
+
 /* Looks at every header from `offset` on, whatever the file's header page says. */
 static int survey(repair *r, const char *path, uint64_t offset) {
     uint64_t size = 0;
@@ -158,10 +182,7 @@ static int survey(repair *r, const char *path, uint64_t offset) {
         error = n < 0 ? (int)n : 0;
         if (n == (ssize_t)sizeof bytes && hf_batch_decode(bytes, &header) == NULL &&
             memcmp(header.uuid, r->wal->uuid, 16) == 0) {
-            bool is_lost = header.epoch > r->report->kept_epoch;
-            r->report->lost_epoch = max64(r->report->lost_epoch, header.epoch);
-            r->report->lost_time_ms = max64(r->report->lost_time_ms, header.time_ms);
-            r->report->readable_epochs += is_lost && (header.flags & HF_BATCH_LAST) != 0;
+            note_lost(r, file, at, &header);
         }
     }
     if (file >= 0) {

@@ -493,7 +493,7 @@ typedef struct hf_repair_report {
     uint64_t kept_time_ms;    /* its time; 0: not known */
     uint64_t lost_epoch;      /* the highest epoch that is known to have been: kept_epoch + 1 up to it are lost */
     uint64_t lost_time_ms;    /* the latest time found behind the cut; 0: none */
-    uint64_t readable_epochs; /* of the lost ones, those that stand whole behind the damage, by their headers */
+    uint64_t readable_epochs; /* of the lost ones, those that stand whole behind the damage */
     uint64_t cut_bytes;       /* of segments, kept aside in cut-... */
     uint64_t checkpoints;     /* newer than what stays, kept aside as aside-... */
     uint64_t start_epoch;     /* where replay starts then; 0: at the log's beginning */

@@ -3,7 +3,7 @@
 # verify sees damage.
 . "$(dirname "${BASH_SOURCE[0]}")/common.bash"
 
-for command in run stock stat verify checkpoint demo; do
+for command in run stock stat verify checkpoint demo dump replay repair; do
     status "$holdfast" "$command" --help
     expect_status 0 "$command --help"
     expect_in "$work/out" "usage: holdfast $command" "$command --help"

@@ -1,8 +1,9 @@
 /* A busy directory, for whoever reads it meanwhile: threads that reserve several lines at once, confirm, cancel,
  * extend, let expire, count; small segments; checkpoints all the time, so that old log goes.
  *
- *     stress_busy                            a second in a directory of its own, which is then audited
- *     stress_busy DIRECTORY SECONDS [SKUS]   for the scripts in tests/cli, which also kill it
+ *     stress_busy                                 a second in a directory of its own, which is then audited
+ *     stress_busy DIRECTORY SECONDS [SKUS [MS]]   for the scripts in tests/cli, which also kill it; a checkpoint each
+ * MS, 0: none
  */
 #include "harness.h"
 
@@ -19,7 +20,7 @@ static struct {
     hf_engine *engine;
     uint64_t seed, skus, operations;
     double until;
-    bool checkpoints;
+    uint64_t checkpoint_ms; /* between two; 0: none */
 } busy;
 
 static void in_stock(hf_session *session, uint64_t number, uint64_t sku, int64_t quantity, bool count) {
@@ -82,8 +83,10 @@ static void work(void *context) {
 
 static void *take_checkpoints(void *context) {
     (void)context;
-    while (busy.checkpoints && harness_seconds() < busy.until) {
-        nanosleep(&(struct timespec){.tv_nsec = 300000000}, NULL);
+    while (busy.checkpoint_ms && harness_seconds() < busy.until) {
+        for (uint64_t i = 0; i < busy.checkpoint_ms && harness_seconds() < busy.until; i++) {
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        }
         MUST(hf_checkpoint(busy.engine));
     }
     return NULL;
@@ -137,7 +140,7 @@ static uint64_t still(void *context) {
 int main(int argc, char **argv) {
     busy.seed = harness_begin("busy");
     busy.skus = argc > 3 ? strtoull(argv[3], NULL, 10) : 40;
-    busy.checkpoints = true;
+    busy.checkpoint_ms = argc > 4 ? strtoull(argv[4], NULL, 10) : 300;
     if (argc > 2) {
         run(argv[1], strtod(argv[2], NULL));
         return 0;

@@ -64,8 +64,7 @@ static uint64_t script; /* its seed */
                     kit_fail(__LINE__, #condition, __VA_ARGS__)))
 static uint64_t at_operation;
 
-/* ---- an image is checked -------------------------------------------------------------------------------------------
- */
+/* ---- an image is checked ----------------------------------------------------------------------------------------- */
 
 static void crash_recovery(hf_simulated *disk, const world *w, unsigned depth, uint64_t seed);
 
@@ -146,8 +145,7 @@ static void check_image(hf_simulated *image, const world *w, unsigned depth, uin
     hf_simulated_free(before);
 }
 
-/* ---- images are made -----------------------------------------------------------------------------------------------
- */
+/* ---- images are made --------------------------------------------------------------------------------------------- */
 
 static void crash_as(hf_simulated *disk, const world *w, unsigned depth, unsigned changes, const hf_fate *fates,
                      uint64_t seed) {
@@ -244,8 +242,7 @@ static void crash_recovery(hf_simulated *disk, const world *w, unsigned depth, u
     hf_wal_close(wal);
 }
 
-/* ---- the script ----------------------------------------------------------------------------------------------------
- */
+/* ---- the script -------------------------------------------------------------------------------------------------- */
 
 static void take_disk(world *w, hf_simulated *disk) {
     hf_wal_close(w->wal);

@@ -33,8 +33,7 @@ static uint64_t seed;
                     kit_fail(__LINE__, #condition, __VA_ARGS__)))
 static char what[160]; /* is being tried */
 
-/* ---- the log that is damaged ---------------------------------------------------------------------------------------
- */
+/* ---- the log that is damaged ------------------------------------------------------------------------------------- */
 
 typedef struct place {
     unsigned segment; /* from 0 */
@@ -105,8 +104,7 @@ static void write_log(void) {
          "where the last one is");
 }
 
-/* ---- a damaged log is read -----------------------------------------------------------------------------------------
- */
+/* ---- a damaged log is read --------------------------------------------------------------------------------------- */
 
 enum { REFUSED = -1 };
 
@@ -180,8 +178,7 @@ static void expect(int epochs, enum voucher voucher, unsigned segment) {
     expect_code(epochs, HF_ECORRUPT, voucher, segment);
 }
 
-/* ---- each bit ------------------------------------------------------------------------------------------------------
- */
+/* ---- each bit ---------------------------------------------------------------------------------------------------- */
 
 /* What a changed byte means, by where it is. */
 static int due_at(unsigned segment, size_t offset, enum voucher voucher) {
@@ -217,8 +214,7 @@ static void flip_bits(uint64_t every, uint64_t start) {
     }
 }
 
-/* ---- cut at each byte ----------------------------------------------------------------------------------------------
- */
+/* ---- cut at each byte -------------------------------------------------------------------------------------------- */
 
 /* A file that is shorter than it was made. */
 static void truncate_files(uint64_t every, uint64_t start) {
@@ -292,8 +288,7 @@ static void cut_log(uint64_t every, uint64_t start) {
     hf_simulated_free(whole);
 }
 
-/* ---- forged, with right checksums ----------------------------------------------------------------------------------
- */
+/* ---- forged, with right checksums -------------------------------------------------------------------------------- */
 
 static void seal_batch(uint8_t *bytes) {
     hf_digest digest = hf_digest_of(bytes, 144);
@@ -510,8 +505,7 @@ static void forge_durable_page(void) {
     }
 }
 
-/* ---- whole segments ------------------------------------------------------------------------------------------------
- */
+/* ---- whole segments ---------------------------------------------------------------------------------------------- */
 
 static void put_segment(unsigned segment, const uint8_t *bytes) { memcpy(log_[segment], bytes, KIT_SEGMENT); }
 

@@ -92,10 +92,12 @@ bool kit_continues(const kit_list *list, const kit_list *all, size_t from) {
            memcmp(list->lengths, all->lengths + from, list->count * sizeof list->lengths[0]) == 0;
 }
 
+uint64_t kit_segment_bytes = KIT_SEGMENT;
+
 static int open_with(hf_simulated *disk, bool read_only, const hf_wal_position *position, hf_wal **wal, kit_list *list,
                      hf_wal_found *found) {
     static const hf_wal_position beginning = {0, 0, 0};
-    hf_wal_options options = {.files = hf_simulated_files(disk), .segment_bytes = KIT_SEGMENT, .read_only = read_only};
+    hf_wal_options options = {.files = hf_simulated_files(disk), .segment_bytes = kit_segment_bytes, .read_only = read_only};
     hf_wal_found ignored;
     if (list != NULL) {
         *list = (kit_list){.count = 0};

@@ -21,6 +21,8 @@ void kit_fail(int line, const char *condition, const char *format, ...) __attrib
 
 #define KIT_DIRECTORY "/log"
 #define KIT_SEGMENT (UINT64_C(128) << 10)
+/* Of new segments; KIT_SEGMENT but where a test sets it. */
+extern uint64_t kit_segment_bytes;
 
 /* HF_SEED, else `otherwise`; printed, so that a failure can be run again. */
 uint64_t kit_seed(uint64_t otherwise);

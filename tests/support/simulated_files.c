@@ -718,6 +718,19 @@ hf_simulated *hf_simulated_crash_as(hf_simulated *disk, unsigned changes, const 
 
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
+unsigned hf_simulated_held(hf_simulated *disk) {
+    unsigned held = 0;
+    pthread_mutex_lock(&disk->mutex);
+    for (unsigned i = 0; i < MAX_HANDLES; i++) {
+        held += disk->handles[i] != NULL;
+    }
+    for (unsigned i = 0; i < MAX_NAMES; i++) {
+        held += disk->now[i].path != NULL ? disk->now[i].file->maps : 0;
+    }
+    pthread_mutex_unlock(&disk->mutex);
+    return held;
+}
+
 uint64_t hf_simulated_operations(const hf_simulated *disk) { return disk->operations; }
 
 void hf_simulated_fault(hf_simulated *disk, unsigned calls, uint64_t n, uint64_t times, int result) {

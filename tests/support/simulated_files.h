@@ -79,6 +79,9 @@ void hf_simulated_fault(hf_simulated *disk, unsigned calls, uint64_t n, uint64_t
 /* How many calls of these kinds there were since. */
 uint64_t hf_simulated_calls(const hf_simulated *disk);
 
+/* Handles that are open, and mappings: what nobody gave back. */
+unsigned hf_simulated_held(hf_simulated *disk);
+
 /* Calls that change something. */
 uint64_t hf_simulated_operations(const hf_simulated *disk);
 /* A fault of them all. */

@@ -173,10 +173,8 @@ static void damage_epoch(const sample *s, uint64_t epoch, uint64_t into) {
     CHECK(before.kept_time_ms == (epoch > 1 ? kit_time(epoch - 1) : 0) && before.lost_epoch == EPOCHS &&
               (before.lost_time_ms == kit_time(EPOCHS) || epoch == EPOCHS),
           "times and epochs of what is lost");
-    /* A damaged header hides its epoch; a damaged payload does not show in headers. */
-    CHECK(before.readable_epochs >= EPOCHS - epoch && before.readable_epochs <= EPOCHS - epoch + 1,
-          "%llu epochs can be read behind epoch %llu", (unsigned long long)before.readable_epochs,
-          (unsigned long long)epoch);
+    CHECK(before.readable_epochs == EPOCHS - epoch, "%llu epochs can be read behind epoch %llu",
+          (unsigned long long)before.readable_epochs, (unsigned long long)epoch);
     CHECK(strstr(before.damage, "segment-") && strstr(before.damage, "offset"), "%s", before.damage);
     CHECK(kit_files(disk, "cut-") == 0, "a report changed something");
     CHECK(repair_log(disk, true, &report) == HF_SUCCESS && report.cut, "%s", hf_error_detail());
