@@ -447,9 +447,11 @@ static hf_verdict begin_life(hf_call *call) {
     hf_counter counter = {0};
     uint32_t index = 0, existing;
     if (call->unknown != UINT32_MAX) {
-        bool make = makes_skus(op->type) && call->if_version == 0;
+        if (makes_skus(op->type) && call->if_version == 0) {
+            return find_id(call) ? answer_known(call) : HF_WANTS_SKU;
+        }
         hf_step_result why = makes_skus(op->type) ? HF_STEP_VERSION : HF_STEP_UNKNOWN;
-        return make && !find_id(call) ? HF_WANTS_SKU : refuse_life(call, why, call->unknown, &counter);
+        return refuse_life(call, why, call->unknown, &counter);
     }
     hf_step_result why = look(call, type, &counter, &index);
     if (why == HF_STEP_SHORT && !was_settled(call) && hf_is_settled(engine, call->now_ms)) {

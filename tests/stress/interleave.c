@@ -831,7 +831,7 @@ int main(void) {
             continue;
         }
         play_single(&scenes[i]);
-        play_random(&scenes[i], &random, from + (double)harness_rounds(1) * SECONDS / (double)count);
+        play_random(&scenes[i], &random, from + (double)harness_rounds(1) * harness_time(SECONDS) / (double)count);
         printf("interleave: %-16s %llu schedules, %.1f s\n", scenes[i].name, U(runs - runs_before),
                harness_seconds() - from);
     }
