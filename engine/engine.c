@@ -498,7 +498,8 @@ static int begin_term(hf_engine *engine, hf_replay *replay, const hf_wal_found *
     hf_ring_append(&engine->keeper->ring, hf_engine_epoch(engine), &mark);
     hf_section_leave();
     int error = hf_replay_resolve(replay);
-    return error ? error : hf_seal(engine, true);
+    error = error ? error : hf_seal(engine, true);
+    return error == HF_EPOISONED ? HF_EIO : error; /* nobody has this engine that could be poisoned */
 }
 
 static int open_directory(hf_engine *engine) {

@@ -242,6 +242,9 @@ static hf_verdict answer_known(hf_call *call) {
     if (state == HF_SLOT_PENDING) {
         return answer(call, HF_OUTCOME_IN_PROGRESS, HF_STATE_UNDECIDED);
     }
+    if (state == HF_SLOT_FREE) {
+        return HF_WANTS_ROOM; /* refused or forgotten since it was found: begin anew */
+    }
     call->reply->version = hf_slot_version(slot);
     call->reply->deadline_ms = hf_slot_first_deadline(slot);
     return answer(call, HF_OUTCOME_DUPLICATE, hf_slot_public_state(state));
@@ -444,9 +447,11 @@ static hf_verdict begin_life(hf_call *call) {
     hf_counter counter = {0};
     uint32_t index = 0, existing;
     if (call->unknown != UINT32_MAX) {
-        bool make = makes_skus(op->type) && call->if_version == 0;
+        if (makes_skus(op->type) && call->if_version == 0) {
+            return find_id(call) ? answer_known(call) : HF_WANTS_SKU;
+        }
         hf_step_result why = makes_skus(op->type) ? HF_STEP_VERSION : HF_STEP_UNKNOWN;
-        return make && !find_id(call) ? HF_WANTS_SKU : refuse_life(call, why, call->unknown, &counter);
+        return refuse_life(call, why, call->unknown, &counter);
     }
     hf_step_result why = look(call, type, &counter, &index);
     if (why == HF_STEP_SHORT && !was_settled(call) && hf_is_settled(engine, call->now_ms)) {
@@ -475,6 +480,12 @@ static hf_verdict begin_life(hf_call *call) {
     (void)hf_pool_get(&engine->slots, &session->slots); /* it is ours from now on */
     if (op->type == HF_OP_RESERVE) {
         hf_hint_push(session, call->slot, call->reply->deadline_ms);
+    }
+    if (__builtin_expect(hf_engine_now(engine) >= call->now_ms + engine->options.retention_ms, 0)) {
+        unclaim(call); /* so old a time may lie before the end of an earlier life of this id: its steps would not grow */
+        call->settled_ms = 0;
+        call->reply->deadline_ms = 0;
+        return HF_WANTS_ROOM;
     }
     hf_part_begin(&session->part, type, &op->id, call->now_ms, 0);
     session->part.head.ttl_ms = op->ttl_ms;
@@ -684,10 +695,6 @@ static hf_verdict extend(hf_call *call) {
         }
         switch (state) {
         case HF_SLOT_LIVE:
-            call->room = hf_record_need(hf_slot_line_count(slot)); /* it may expire at once, with all its lines */
-            if (call->session->logs && !hf_ring_room(&call->session->ring, call->room)) {
-                return HF_WANTS_ROOM;
-            }
             if (!hf_hint_room(call->session, call->slot)) {
                 return HF_WANTS_HINT;
             }
@@ -772,6 +779,7 @@ static int prepare(hf_call *call) {
     return error || !begins(call->op->type) ? error : prepare_slot(call);
 }
 
+/* Inside a section. */
 static void announce_sku(void *context, uint32_t number) {
     hf_call *call = context;
     hf_session *session = call->session;
@@ -779,14 +787,12 @@ static void announce_sku(void *context, uint32_t number) {
         return;
     }
     const hf_line *line = &call->op->lines[0];
-    hf_section_enter();
     hf_entry entry = {.type = HF_RECORD_SKU,
                       .time_ms = hf_engine_now(session->engine),
                       .number = number,
                       .name = line->name,
                       .name_length = (uint32_t)line->name_length};
     hf_ring_append(&session->ring, hf_engine_epoch(session->engine), &entry);
-    hf_section_leave();
 }
 
 /* Does what the section could not. HF_SUCCESS: try again. */
@@ -806,6 +812,16 @@ static int satisfy(hf_call *call, hf_verdict verdict) {
         return hint_room(session, call->slot);
     default:
         return HF_SUCCESS; /* prepare sees to the ring */
+    }
+}
+
+/* The position is kept before the section of the record that bears it is left: a checkpoint whose replay starts behind that record
+ * then finds it with the session's name. */
+static inline void keep_position(const hf_call *call) {
+    hf_session *session = call->session;
+    if (!call->error && call->reply->outcome != HF_OUTCOME_IN_PROGRESS && position_of(call) > session->position) {
+        session->position = position_of(call);
+        hf_store_relaxed(&session->name->position, session->position); /* edge N2 */
     }
 }
 
@@ -831,6 +847,9 @@ static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply
         /* Once whatever was due has been expired, the refusal stands as of that time. */
         call.now_ms = call.settled_ms ? call.settled_ms : now_ms;
         verdict = carry_out(&call);
+        if (verdict == HF_DONE) {
+            keep_position(&call);
+        }
         hf_section_leave();
         error = verdict == HF_DONE ? call.error : satisfy(&call, verdict);
         if (error == HF_EBUSY) { /* somebody else is at what is due */
@@ -838,10 +857,6 @@ static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply
             reply->ticket = hf_engine_epoch(session->engine);
             return HF_SUCCESS;
         }
-    }
-    if (!error && reply->outcome != HF_OUTCOME_IN_PROGRESS && position_of(&call) > session->position) {
-        session->position = position_of(&call);
-        hf_store_relaxed(&session->name->position, session->position); /* edge N2 */
     }
     if (!session->logs && !error) {
         hf_store_relaxed(&session->asked, reply->ticket); /* edge A1: without a log there is no record to be found */

@@ -13,6 +13,7 @@
 #include <xxhash.h>
 
 #include "wal/error.h"
+#include "wal/section.h"
 
 enum { NAME_BLOCK = 1 << 16 };
 #define MIN_LINES 16u
@@ -227,10 +228,13 @@ static int make(hf_skus *skus, hf_sku_shard *shard, uint64_t hash, const void *n
     }
     sku->hash = hash;
     number = take_number(skus, number);
+    /* One section for both: a checkpoint whose replay starts behind the announcement finds the SKU. */
+    hf_section_enter();
     if (announce) {
         announce(context, number);
     }
     hf_store_release(&sku->number, number); /* edge S1 */
+    hf_section_leave();
     shard->used++;
     hf_fetch_add_relaxed(&skus->count, UINT64_C(1)); /* relaxed: a gauge */
     *made = sku;

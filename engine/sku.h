@@ -73,7 +73,7 @@ const hf_sku *hf_skus_home(const hf_skus *skus, uint64_t hash);
 hf_sku *hf_skus_find(const hf_skus *skus, uint64_t hash, const void *name, size_t length);
 
 /* Finds or makes. `number` 0: the next free one; else that one (replay). `announce` (may be NULL) is told the number before
- * anybody can find the SKU. HF_ESKUS HF_ENOMEM. */
+ * anybody can find the SKU, inside a section that ends when they can. Outside a section. HF_ESKUS HF_ENOMEM. */
 int hf_skus_make(hf_skus *skus, uint64_t hash, const void *name, size_t length, uint32_t number,
                  void (*announce)(void *context, uint32_t number), void *context, hf_sku **sku);
 

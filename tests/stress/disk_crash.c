@@ -255,7 +255,7 @@ int main(void) {
     double begun = harness_seconds();
     counts all = {0};
     static flow sum;
-    for (; rounds ? all.images < rounds : harness_seconds() < begun + SECONDS; seed++) {
+    for (; rounds ? all.images < rounds : harness_seconds() < begun + harness_time(SECONDS); seed++) {
         harness_seed_is(seed);
         run_world(seed, &all, &sum);
     }

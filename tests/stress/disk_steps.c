@@ -1,5 +1,5 @@
-/* A thread stops between two of its instructions, any two; meanwhile an epoch is sealed, or a checkpoint taken, and then the power
- * fails.
+/* A thread stops between two of its instructions, any two from its first step on; meanwhile an epoch is sealed, or a checkpoint
+ * taken, and then the power fails.
  *
  * Guarantees checked, for each stop
  *   A  Once all is durable, a power loss leaves what the engine had: SKUs with their versions, ids, lines, the caller's position.
@@ -71,6 +71,22 @@ static char sku_names[SKUS][16];
 static hf_line all_lines[SKUS];
 
 static hf_id id_of(unsigned number) { return harness_id(3, number); }
+
+/* ---- where the steps begin --------------------------------------------------------------------------------------------------------- */
+
+void __real_hf_part_step(hf_part *part, uint64_t epoch, hf_step step);
+void __wrap_hf_part_step(hf_part *part, uint64_t epoch, hf_step step);
+void __wrap_hf_part_step(hf_part *part, uint64_t epoch, hf_step step) {
+    single_step_begin();
+    __real_hf_part_step(part, epoch, step);
+}
+
+void __real_hf_ring_append(hf_ring *ring, uint64_t epoch, const hf_entry *entry);
+void __wrap_hf_ring_append(hf_ring *ring, uint64_t epoch, const hf_entry *entry);
+void __wrap_hf_ring_append(hf_ring *ring, uint64_t epoch, const hf_entry *entry) {
+    single_step_begin();
+    __real_hf_ring_append(ring, epoch, entry);
+}
 
 /* ---- what the thread does -------------------------------------------------------------------------------------------------------- */
 
@@ -345,9 +361,10 @@ int main(void) {
     set_stage();
     for (unsigned i = 0; i < SCENARIOS; i++) {
         run_trial(&scenarios[i], BEFORE_SEAL, 0);
+        CHECK(scenarios[i].instructions > 0, "%s: no step was hooked", scenarios[i].name);
         total += scenarios[i].instructions;
     }
-    for (; rounds ? trials < rounds : harness_seconds() < begun + SECONDS; trials++) {
+    for (; rounds ? trials < rounds : harness_seconds() < begun + harness_time(SECONDS); trials++) {
         uint64_t random = first + trials;
         harness_seed_is(first + trials);
         (void)harness_next(&random);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 4096, SECTOR = 512, SECTORS = PAGE / SECTOR, HANDLES = 64, FAILED_ROOM = 300 };
+enum { PAGE = 4096, SECTOR = 512, SECTORS = PAGE / SECTOR, HANDLES = 64, FAILED = 16, FAILED_ROOM = 120 };
 
 typedef struct page {
     unsigned references;
@@ -63,7 +63,8 @@ struct crash_disk {
     void *watch_context;
     uint64_t calls, fail_from, fail_to;
     int fail_errno;
-    char failed[FAILED_ROOM];
+    char failed[FAILED][FAILED_ROOM];
+    unsigned failed_count;
 };
 
 /* One for all disks: they share pages. */
@@ -288,8 +289,8 @@ static void change_name(crash_disk *disk, const char *path, const char *gone, no
 static int count_call(crash_disk *disk, const char *call, const char *path, bool *is_short) {
     disk->calls++;
     bool fails = disk->calls >= disk->fail_from && disk->calls < disk->fail_to;
-    if (fails && !disk->failed[0]) {
-        snprintf(disk->failed, sizeof disk->failed, "%s %s", call, path);
+    if (fails && disk->failed_count < FAILED) {
+        snprintf(disk->failed[disk->failed_count++], FAILED_ROOM, "%s %s", call, path);
     }
     *is_short = fails;
     return fails ? disk->fail_errno : 0;
@@ -738,11 +739,11 @@ void crash_disk_fail(crash_disk *disk, uint64_t n, uint64_t times, int negative_
     disk->fail_from = n > 0 ? disk->calls + n : 0;
     disk->fail_to = n == 0 ? 0 : times > UINT64_MAX - disk->fail_from ? UINT64_MAX : disk->fail_from + times;
     disk->fail_errno = negative_errno;
-    disk->failed[0] = 0;
+    disk->failed_count = 0;
     pthread_mutex_unlock(&mutex);
 }
 
-const char *crash_disk_failed(const crash_disk *disk) { return disk->failed; }
+const char *crash_disk_failed(const crash_disk *disk, unsigned n) { return n < disk->failed_count ? disk->failed[n] : NULL; }
 
 unsigned crash_disk_open_handles(const crash_disk *disk) {
     unsigned open = disk->maps;

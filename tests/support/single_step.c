@@ -19,13 +19,13 @@
 #define TRAP_FLAG 0x100
 
 static _Thread_local struct {
-    volatile bool steps;
+    volatile bool armed, steps;
     volatile uint64_t count, at;
     void (*stop)(void *context);
     void *context;
 } self;
 
-/* The first is raised by single_step, the others by the processor, each after an instruction. */
+/* The first is raised by single_step_begin, the others by the processor, each after an instruction. */
 static void on_trap(int signal, siginfo_t *info, void *context) {
     greg_t *flags = &((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL];
     (void)signal;
@@ -53,15 +53,24 @@ uint64_t single_step(void (*run)(void *context), void *context, uint64_t at, voi
     self.at = at;
     self.stop = stop;
     self.context = stop_context;
-    self.steps = true;
-    raise(SIGTRAP);
+    self.armed = true;
     run(context);
-    self.steps = false;
+    self.armed = self.steps = false;
     __asm__ volatile("nop" ::: "memory"); /* the trap behind it clears the flag */
     return self.count;
 }
 
+void single_step_begin(void) {
+    if (self.armed) {
+        self.armed = false;
+        self.steps = true;
+        raise(SIGTRAP);
+    }
+}
+
 #else
+
+void single_step_begin(void) {}
 
 bool single_step_can(void) { return false; }
 

@@ -12,8 +12,10 @@
 
 /* Whether this build and processor can. */
 bool single_step_can(void);
-/* Runs run(context) on this thread; after its `at`-th instruction calls stop(stop_context), from then on at full speed. at = 0: counts
- * only. Returns how many instructions were stepped. */
+/* Runs run(context) on this thread. From its first single_step_begin() on it goes by single steps, and after the `at`-th calls
+ * stop(stop_context); then on at full speed. at = 0: counts only. Returns how many instructions were stepped. */
 uint64_t single_step(void (*run)(void *context), void *context, uint64_t at, void (*stop)(void *context), void *stop_context);
+/* From a hook within. A step costs some microseconds, 20 on some virtual machines: begin where it gets interesting. */
+void single_step_begin(void);
 
 #endif
