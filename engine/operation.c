@@ -242,6 +242,9 @@ static hf_verdict answer_known(hf_call *call) {
     if (state == HF_SLOT_PENDING) {
         return answer(call, HF_OUTCOME_IN_PROGRESS, HF_STATE_UNDECIDED);
     }
+    if (state == HF_SLOT_FREE) {
+        return HF_WANTS_ROOM; /* refused or forgotten since it was found: begin anew */
+    }
     call->reply->version = hf_slot_version(slot);
     call->reply->deadline_ms = hf_slot_first_deadline(slot);
     return answer(call, HF_OUTCOME_DUPLICATE, hf_slot_public_state(state));
@@ -452,9 +455,11 @@ static hf_verdict begin_life(hf_call *call) {
     hf_counter counter = {0};
     uint32_t index = 0, existing;
     if (call->unknown != UINT32_MAX) {
-        bool make = makes_skus(op->type) && call->if_version == 0;
+        if (makes_skus(op->type) && call->if_version == 0) {
+            return find_id(call) ? answer_known(call) : HF_WANTS_SKU;
+        }
         hf_step_result why = makes_skus(op->type) ? HF_STEP_VERSION : HF_STEP_UNKNOWN;
-        return make && !find_id(call) ? HF_WANTS_SKU : refuse_life(call, why, call->unknown, &counter);
+        return refuse_life(call, why, call->unknown, &counter);
     }
     hf_step_result why = look(call, type, &counter, &index);
     if (why == HF_STEP_SHORT && !was_settled(call) && hf_is_settled(engine, call->now_ms)) {
@@ -481,6 +486,12 @@ static hf_verdict begin_life(hf_call *call) {
     (void)hf_pool_get(&engine->slots, &session->slots); /* it is ours from now on */
     if (op->type == HF_OP_RESERVE) {
         hf_hint_push(session, call->slot, call->reply->deadline_ms);
+    }
+    if (__builtin_expect(hf_engine_now(engine) >= call->now_ms + engine->options.retention_ms, 0)) {
+        unclaim(call); /* so old a time may lie before the end of an earlier life of this id: its steps would not grow */
+        call->settled_ms = 0;
+        call->reply->deadline_ms = 0;
+        return HF_WANTS_ROOM;
     }
     hf_part_begin(&session->part, type, &op->id, call->now_ms, 0);
     session->part.head.ttl_ms = op->ttl_ms;

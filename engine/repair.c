@@ -1,5 +1,5 @@
-/* hf_repair: the log's repair (wal/repair.h), with every place where a replay may start: the checkpoints that are whole, and the
- * log's beginning. */
+/* hf_repair: the log's repair (wal/repair.h), with every place where a replay may start: the checkpoints that are
+ * whole, and the log's beginning. */
 #include "wal/repair.h"
 
 #include <inttypes.h>
@@ -36,9 +36,8 @@ int hf_repair(const char *directory, uint32_t flags, hf_repair_report *report) {
     }
     hf_options defaults;
     hf_options_init(&defaults);
-    hf_wal_options options = {.files = hf_files_system(),
-                              .segment_bytes = defaults.segment_bytes,
-                              .read_only = !(flags & HF_REPAIR_CUT)};
+    hf_wal_options options = {
+        .files = hf_files_system(), .segment_bytes = defaults.segment_bytes, .read_only = !(flags & HF_REPAIR_CUT)};
     hf_wal *wal;
     int error = hf_wal_lock(directory, &options, true, &wal);
     if (error) {

@@ -15,11 +15,15 @@ static int hexadecimal(char digit) {
     return digit >= '0' && digit <= '9' ? digit - '0' : digit >= 'a' && digit <= 'f' ? digit - 'a' + 10 : -1;
 }
 
+static uint8_t byte_of(const char digits[2]) {
+    return (uint8_t)((unsigned)hexadecimal(digits[0]) << 4 | (unsigned)hexadecimal(digits[1]));
+}
+
 size_t hf_read_shown(const char *text, uint8_t *bytes) {
     size_t length = 0;
     for (; *text; text++) {
         bool is_byte = text[0] == '\\' && text[1] == 'x' && hexadecimal(text[2]) >= 0 && hexadecimal(text[3]) >= 0;
-        bytes[length++] = is_byte ? (uint8_t)(hexadecimal(text[2]) << 4 | hexadecimal(text[3])) : (uint8_t)*text;
+        bytes[length++] = is_byte ? byte_of(text + 2) : (uint8_t)*text;
         text += is_byte ? 3 : 0;
     }
     return length;
@@ -28,7 +32,7 @@ size_t hf_read_shown(const char *text, uint8_t *bytes) {
 bool hf_parse_id(const char *text, hf_id *id) {
     if (strlen(text) == 32 && strspn(text, "0123456789abcdef") == 32) {
         for (unsigned i = 0; i < 16; i++)
-            id->bytes[i] = (uint8_t)(hexadecimal(text[2 * i]) << 4 | hexadecimal(text[2 * i + 1]));
+            id->bytes[i] = byte_of(text + 2 * i);
         return true;
     }
     uint8_t bytes[4096];

@@ -319,8 +319,6 @@ static int recover_copies(hf_verify *verify, const char *first, const char *seco
 
 static int recover_twice(hf_verify *verify) {
     char *first = NULL, *second = NULL;
-    if (hf_is_in_use(verify->directory))
-        return hf_tell(HF_EXIT_SYSTEM, "%s is in use: --recover-copy wants one that is not", verify->directory);
     if (mkdir(verify->copy, 0777) != 0)
         return hf_tell(HF_EXIT_SYSTEM, "%s: %s", verify->copy, strerror(errno));
     if (asprintf(&first, "%s/first", verify->copy) < 0 || asprintf(&second, "%s/second", verify->copy) < 0)
@@ -413,6 +411,8 @@ int hf_command_verify(int argc, char **argv) {
     int exit_code = read_command_line(&verify, argc, argv);
     if (exit_code)
         return exit_code < 0 ? hf_finish_output(HF_EXIT_FINE) : exit_code;
+    if (verify.copy && hf_is_in_use(verify.directory))
+        return hf_tell(HF_EXIT_SYSTEM, "%s is in use: --recover-copy wants one that is not", verify.directory);
     exit_code = hf_open_directory(&verify.opened, verify.directory, HF_READ_ONLY);
     if (exit_code)
         return exit_code;

@@ -97,18 +97,12 @@ int hf_follow_open(const char *directory, const hf_files *files, uint64_t from_e
 }
 
 int hf_follow_next(hf_follow *follow, hf_wal_epoch *epoch) {
-    int result = hf_scan_next(&follow->scan);
+    hf_scan *scan = &follow->scan;
+    int result = hf_scan_next(scan);
     if (result == 1) {
-        *epoch = follow->scan.epoch;
+        *epoch = scan->epoch;
     }
-    if (result == HF_ENOTFOUND || result == HF_ECORRUPT) {
-        uint64_t next = follow->scan.segment.generation + 1;
-        if (result == HF_ENOTFOUND || hf_wal_is_released(follow->files, follow->directory, next)) {
-            return hf_fail(HF_ENOTFOUND, "%s/segment-%016" PRIx64 ", read up to epoch %" PRIu64 ", is no longer kept",
-                           follow->directory, next, follow->scan.whole.epoch);
-        }
-    }
-    return result;
+    return hf_wal_explain(follow->files, follow->directory, scan->segment.generation + 1, scan->whole.epoch, result);
 }
 
 void hf_follow_close(hf_follow *follow) {

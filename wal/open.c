@@ -184,12 +184,19 @@ void hf_wal_close(hf_wal *wal) {
 
 /* ---- what lies there --------------------------------------------------------------------------------------------- */
 
-bool hf_wal_is_released(const hf_files *files, const char *directory, uint64_t generation) {
+int hf_wal_explain(const hf_files *files, const char *directory, uint64_t generation, uint64_t reached, int error) {
+    if (error != HF_ECORRUPT && error != HF_ENOTFOUND) {
+        return error;
+    }
     hf_listing listing;
-    bool released = hf_listing_read(files, directory, &listing) == HF_SUCCESS && listing.segments.count > 0 &&
-                    listing.segments.items[0] > generation;
+    int listed = hf_listing_read(files, directory, &listing);
+    bool released = listed == HF_SUCCESS && listing.segments.count > 0 && listing.segments.items[0] > generation;
     hf_listing_free(&listing);
-    return released;
+    if (released) {
+        return hf_fail(HF_ENOTFOUND, "%s/segment-%016" PRIx64 " is no longer kept; read up to epoch %" PRIu64,
+                       directory, generation, reached);
+    }
+    return listed != HF_SUCCESS ? listed : error;
 }
 
 int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uint64_t first) {
@@ -319,12 +326,10 @@ static void report(const hf_scan *scan, const hf_wal_position *position, hf_wal_
     found->highest_seen = max64(found->highest_seen, max64(scan->highest_seen, found->last_epoch));
 }
 
-/* A reader may come while the writer lets go of what it wants to read: that is not damage. */
-static int explain_reader(const hf_wal *wal, int error, uint64_t wanted) {
-    if ((error == HF_ECORRUPT || error == HF_ENOTFOUND) && hf_wal_is_released(wal->files, wal->directory, wanted)) {
-        return hf_fail(HF_ENOTFOUND, "%s/segment-%016" PRIx64 " is no longer kept", wal->directory, wanted);
-    }
-    return error;
+/* A reader may come while the writer lets go of what it wants to read: that is not damage. Only with a writer: without
+ * one, a log whose first segment is missing is damaged. */
+static int explain_reader(hf_wal *wal, int error, uint64_t wanted, uint64_t reached) {
+    return hf_page_locked(&wal->page) ? hf_wal_explain(wal->files, wal->directory, wanted, reached, error) : error;
 }
 
 static int read_only_open(hf_wal *wal, const hf_wal_position *position, hf_wal_replay replay, void *context,
@@ -341,15 +346,14 @@ static int read_only_open(hf_wal *wal, const hf_wal_position *position, hf_wal_r
     }
     hf_listing_free(&listing);
     if (error != HF_SUCCESS) {
-        /* Only with a writer: without one, a log whose first segment is missing is damaged. */
-        return hf_page_locked(&wal->page) ? explain_reader(wal, error, first) : error;
+        return explain_reader(wal, error, first, 0);
     }
     error = hf_scan_begin(&scan, wal->files, wal->directory, wal->uuid, position, &wal->page);
     error = error != HF_SUCCESS ? error : replay_all(&scan, replay, context, found);
     if (error == HF_SUCCESS) {
         report(&scan, position, found);
-    } else if (error == HF_ECORRUPT || error == HF_ENOTFOUND) {
-        error = hf_page_locked(&wal->page) ? explain_reader(wal, error, scan.segment.generation + 1) : error;
+    } else {
+        error = explain_reader(wal, error, scan.segment.generation + 1, scan.whole.epoch);
     }
     hf_scan_end(&scan);
     return error;

@@ -401,9 +401,11 @@ static bool is_continued(spot *found) {
     uint64_t next = found->offset + hf_batch_size(found->header.payload_length);
     const uint8_t *bytes;
     hf_batch_header header;
-    return segment->bytes - next >= HF_BATCH_ALIGN &&
-           hf_segment_read(segment, next, HF_BATCH_ALIGN, &bytes) == HF_SUCCESS &&
-           hf_batch_decode(bytes, &header) == NULL && header.sequence == found->header.sequence + 1 &&
+    if (segment->bytes - next < HF_BATCH_ALIGN ||
+        hf_segment_read(segment, next, HF_BATCH_ALIGN, &bytes) != HF_SUCCESS) {
+        return false;
+    }
+    return hf_batch_decode(bytes, &header) == NULL && header.sequence == found->header.sequence + 1 &&
            header.durable >= found->header.epoch && hf_digest_equal(&header.before, &found->header.link);
 }
 
@@ -422,20 +424,33 @@ static int settle_tail(hf_scan *scan, spot *found) {
     int error = scan->files->sync(scan->files->context, found->segment->file);
     scan->files->drop_cache(scan->files->context, found->segment->file);
     hf_segment_forget(found->segment);
-    if (error != 0 && error != -EINVAL &&
-        error != -EROFS) { /* the last two: a file system on which nothing is written */
+    /* The last two: a file system on which nothing is written. */
+    if (error != 0 && error != -EINVAL && error != -EROFS) {
         return hf_fail_system(error, "cannot sync %s before reading its end", found->segment->path);
     }
     return read_again(scan);
 }
 
-/* Whether a reader looked behind this very end before: it would read the rest of the segment at every call. */
-static bool is_quiet(hf_scan *scan, const spot *found, hf_digest *page) {
+/* Of the page at the position; all zero where there is none. */
+static int digest_page(const spot *found, hf_digest *digest) {
     const uint8_t *bytes;
-    *page = (hf_digest){{0}};
-    if (found->segment->bytes - found->offset >= HF_BATCH_ALIGN &&
-        hf_segment_read(found->segment, found->offset, HF_BATCH_ALIGN, &bytes) == HF_SUCCESS) {
-        *page = hf_digest_of(bytes, HF_BATCH_ALIGN);
+    *digest = (hf_digest){{0}};
+    if (found->segment->bytes == found->offset) {
+        return HF_SUCCESS;
+    }
+    int error = hf_segment_read(found->segment, found->offset, HF_BATCH_ALIGN, &bytes);
+    if (error == HF_SUCCESS) {
+        *digest = hf_digest_of(bytes, HF_BATCH_ALIGN);
+    }
+    return error;
+}
+
+/* 1: a reader looked behind this very end before, and nothing has changed: it would read the rest of the segment at
+ * every call. 0, or an error. */
+static int is_quiet(const hf_scan *scan, const spot *found, hf_digest *page) {
+    int error = digest_page(found, page);
+    if (error != HF_SUCCESS) {
+        return error;
     }
     return scan->quiet == place_of(found) && hf_digest_equal(page, &scan->quiet_page) && scan->vouched <= reached(scan);
 }
@@ -470,8 +485,9 @@ static bool must_doubt(hf_scan *scan, const spot *found) {
 /* What is not accepted at first sight: the end (0), a refusal, or GO_ON: read it again. */
 static int end_or_refuse(hf_scan *scan, spot *found) {
     hf_digest page;
-    if (scan->page != NULL && is_quiet(scan, found, &page)) {
-        return rewind_scan(scan);
+    int quiet = scan->page != NULL ? is_quiet(scan, found, &page) : 0;
+    if (quiet != 0) {
+        return quiet < 0 ? quiet : rewind_scan(scan);
     }
     behind b;
     int error = look_behind(scan, found, &b);

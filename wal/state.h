@@ -54,8 +54,10 @@ int hf_wal_use_segment(hf_wal *wal, uint64_t generation, uint64_t offset);
 /* Takes the next spare into use as the open segment, made on the spot if none is ready. Poisons nothing by itself. */
 int hf_wal_next_segment(hf_wal *wal);
 
-/* Whether the oldest segment kept is later than `generation`: the writer let go of it. */
-bool hf_wal_is_released(const hf_files *files, const char *directory, uint64_t generation);
+/* What HF_ECORRUPT or HF_ENOTFOUND, just kept, means to a reader: HF_ENOTFOUND, if the oldest segment kept is later than
+ * `generation` (the writer let go of it while it was read, up to epoch `reached`); else as before. HF_EIO HF_ENOMEM: nobody
+ * can tell. */
+int hf_wal_explain(const hf_files *files, const char *directory, uint64_t generation, uint64_t reached, int error);
 /* Whether the segments, of which there are some, have no gap from `first` on: HF_ECORRUPT names the first that is missing. */
 int hf_wal_check_gaps(const hf_generations *segments, const char *directory, uint64_t first);
 

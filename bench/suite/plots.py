@@ -63,7 +63,7 @@ def _lines(series, with_what="linespoints"):
 def _threads(run, directory):
     body = 'set xlabel "threads"\nset ylabel "million operations/s"\nset xtics 1\nset xrange [0.8:2.2]\nset yrange [0:*]\n'
     return _draw(directory, "throughput_threads", "Throughput against threads: 10 k SKUs, 10 k live",
-                 body + _lines(_axis(run, "threads")))
+                 body + _lines(_axis(run, "threads")), key="outside right")
 
 
 def _skus(run, directory):

@@ -20,7 +20,7 @@ static const char *const names[WHATS] = {"find", "read", "bare_find", "bare_read
 static shop s;
 static hf_session *session;
 static bare_line *lines;
-static uint64_t state, seen;
+static uint64_t state, seen, retries;
 
 static void look(enum what what) {
     char name[SHOP_NAME];
@@ -32,7 +32,11 @@ static void look(enum what what) {
         seen += (uintptr_t)sku;
     } else if (what == READ) {
         hf_stock stock;
-        must(hf_sku_read(session, s.handles[number], &stock), "hf_sku_read");
+        int error;
+        while ((error = hf_sku_read(session, s.handles[number], &stock)) == HF_EAGAIN) {
+            retries++; /* another thread is just expiring what is due */
+        }
+        must(error, "hf_sku_read");
         seen += stock.version;
     } else if (what == BARE_FIND) {
         sku_name(number, name);
@@ -56,6 +60,7 @@ static void take_turn(enum what what, double wanted) {
     report_begin();
     report_number("ns", seconds * 1e9 / (double)done);
     report_count("seen", seen & 1);
+    report_count("retries", retries);
     report_end();
 }
 

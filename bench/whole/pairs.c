@@ -269,6 +269,7 @@ static void report(crew *team, const hf_stats *before, const hf_stats *after) {
     report_number("record_bytes_per_pair", (double)(after->log_payload - before->log_payload) * 2 / (double)issued);
     report_count("fsyncs", after->fsyncs - before->fsyncs);
     report_count("epochs", after->epochs_written - before->epochs_written);
+    report_count("epochs_turned", after->epoch - before->epoch);
     report_count("expired", after->expired - before->expired);
     report_count("live", after->live);
     report_count("ids", after->ids);

@@ -309,7 +309,7 @@ int main(void) {
     char directories[2][HARNESS_PATH];
     ledger ledgers[2] = {0};
     uint64_t random = harness_begin("crash"), rounds = harness_rounds(0);
-    double until = harness_seconds() + SECONDS;
+    double until = harness_seconds() + harness_time(SECONDS);
     uint32_t round = 0;
     for (unsigned i = 0; i < SKUS; i++) {
         snprintf(names[i], sizeof names[i], "sku-%02u", i);

@@ -250,12 +250,28 @@ static void run_world(uint64_t seed, counts *all, flow *sum) {
     crash_disk_free(w.disk);
 }
 
+/* Whether something was never met: a slow machine is given more worlds. */
+static bool lacks(const counts *all, const flow *sum) {
+    bool lacking = false;
+#define X(name, text) lacking = lacking || all->name == 0;
+    COUNT_MAP(X)
+#undef X
+#define X(name) lacking = lacking || sum->name == 0;
+    FLOW_COUNT_MAP(X)
+#undef X
+    return lacking;
+}
+
+enum { WORLDS_MOST = 30 };
+
 int main(void) {
     uint64_t first = harness_begin("disk_crash"), rounds = harness_rounds(0), seed = first;
     double begun = harness_seconds();
     counts all = {0};
     static flow sum;
-    for (; rounds ? all.images < rounds : harness_seconds() < begun + SECONDS; seed++) {
+    for (; rounds ? all.images < rounds
+                  : harness_seconds() < begun + harness_time(SECONDS) || (lacks(&all, &sum) && seed < first + WORLDS_MOST);
+         seed++) {
         harness_seed_is(seed);
         run_world(seed, &all, &sum);
     }

@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define U(value) ((unsigned long long)(value))
@@ -71,7 +72,9 @@ typedef struct scene {
     move before[MOVES]; /* by the director. Stock first */
     move acts[ACTORS][MOVES];
     unsigned actors;
-    bool named; /* the actors' sessions are, and keep positions */
+    bool cold;         /* the actors' sessions have no cells at hand */
+    bool named;        /* the actors' sessions are, and keep positions */
+    const char *turns; /* may be NULL: an order that is tried above others, "A?C!": A for some points, C to its end */
 } scene;
 
 /* What was asked and answered. */
@@ -108,8 +111,7 @@ static const char *where(const stage *s) {
     return text;
 }
 
-/* ---- what is asked
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- what is asked ----------------------------------------------------------------------------------------------- */
 
 static hf_id id_of(char letter) { return harness_id(7, (uint64_t)(uint8_t)letter); }
 
@@ -303,8 +305,7 @@ static void make_move(stage *s, unsigned who, hf_session *session, const move *m
           hf_error_name(error));
 }
 
-/* ---- the actors
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- the actors -------------------------------------------------------------------------------------------------- */
 
 typedef struct role {
     stage *stage;
@@ -316,6 +317,12 @@ static void enter(void *context) {
     char name[] = "actor-0";
     name[6] = (char)('A' + r->number);
     MUST(hf_session_open(r->stage->engine, r->stage->scene->named ? name : NULL, &r->stage->sessions[r->number]));
+    if (!r->stage->scene->cold) { /* cells at hand: fewer atomics to try that are no scene's subject */
+        hf_session *session = r->stage->sessions[r->number];
+        CHECK(hf_pool_refill(&r->stage->engine->slots, &session->slots, &r->stage->engine->grace) &&
+                  hf_pool_refill(&r->stage->engine->blocks, &session->blocks, &r->stage->engine->grace),
+              "out of memory");
+    }
     for (unsigned i = 0; r->number == 0 && i < MOVES; i++) {
         if (r->stage->scene->before[i].kind == FILL) {
             fill(r->stage);
@@ -336,8 +343,7 @@ static void leave(void *context) {
     hf_session_close(r->stage->sessions[r->number]);
 }
 
-/* ---- the scenes
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- the scenes -------------------------------------------------------------------------------------------------- */
 
 #define STOCK                                                                                                          \
     {RECEIVE, 'A', "s3", 0}, { RECEIVE, 'B', "t3", 0 }
@@ -388,6 +394,7 @@ static void leave(void *context) {
        .acts = {{{RESERVE, 'a', "s1t1", 50}}, {{RESERVE, 'a', "t2", 50}, {CANCEL, 'a', 0, 0}}}})                       \
     X({.name = "submit-grow", .actors = 2, .before = {STOCK}, .acts = {{{SUBMIT, 0, 0, 0}}, {{GROW, 0, 0, 0}}}})       \
     X({.name = "refused-id",                                                                                           \
+       .turns = "A?C!B?A!",                                                                                            \
        .actors = 3,                                                                                                    \
        .before = {STOCK},                                                                                              \
        .acts = {{{RESERVE, 'a', "s2t3", 50}}, {{RESERVE, 'a', "s1", 50}}, {{PURCHASE, 'b', "t1", 0}}}})                \
@@ -401,10 +408,12 @@ static void leave(void *context) {
                  {CLOCK, 0, 0, RETENTION + 1},                                                                         \
                  {FORGET, 0, 0, 0}}}})                                                                                 \
     X({.name = "forget-late",                                                                                          \
+       .turns = "B?A?B!A!",                                                                                            \
        .actors = 2,                                                                                                    \
        .before = {STOCK, {RESERVE, 'a', "s1t1", 5}, {CLOCK, 0, 0, 9}, {POLL, 0, 0, 0}, {CLOCK, 0, 0, RETENTION}},      \
        .acts = {{{CONFIRM, 'a', 0, 0}}, {{POLL, 0, 0, 0}}}})                                                           \
     X({.name = "forget-receive",                                                                                       \
+       .turns = "B?A?B!A!",                                                                                            \
        .actors = 2,                                                                                                    \
        .before = {STOCK, {RECEIVE, 'e', "s1", 0}, {CLOCK, 0, 0, RETENTION}},                                           \
        .acts = {{{RECEIVE, 'e', "n5", 0}}, {{POLL, 0, 0, 0}}}})                                                        \
@@ -425,6 +434,7 @@ static void leave(void *context) {
        .before = {STOCK, {RESERVE, 'a', "s1t1", 500}, {RESERVE, 'b', "s1t1", 5}},                                      \
        .acts = {{{CHECKPOINT, 0, 0, 0}}, {{CANCEL, 'a', 0, 0}, {CLOCK, 0, 0, 6}, {CONFIRM, 'b', 0, 0}}}})              \
     X({.name = "check-reuse",                                                                                          \
+       .turns = "B?A?B!A!",                                                                                            \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
        .acts = {{{CHECKPOINT, 0, 0, 0}},                                                                               \
@@ -450,8 +460,7 @@ static const scene scenes[] = {
 #undef X
 };
 
-/* ---- a run
- * ----------------------------------------------------------------------------------------------------------------- */
+/* ---- a run ------------------------------------------------------------------------------------------------------- */
 
 static void open_engine(stage *s, hf_simulated *disk, hf_engine **engine) {
     int error = hf_open_on(hf_simulated_files(disk), "/log", &s->options, engine);
@@ -475,8 +484,7 @@ static void begin_stage(stage *s, const scene *which) {
     }
 }
 
-/* ---- the judges
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- the judges -------------------------------------------------------------------------------------------------- */
 
 static const deed *next_deed(const stage *s, unsigned *who, unsigned *index) {
     while (*who <= ACTORS && *index >= s->count[*who]) {
@@ -691,8 +699,7 @@ static void judge(stage *s) {
     judge_end(s);
 }
 
-/* ---- schedules
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- schedules --------------------------------------------------------------------------------------------------- */
 
 static uint64_t runs, points;
 static char now_playing[256];
@@ -748,19 +755,36 @@ static void play_single(const scene *which) {
     }
 }
 
+/* By chance, but in the order of the scene. */
+static schedule plan_in_order(const scene *which, uint64_t *random, const uint64_t *longest) {
+    schedule plan = {.count = 0};
+    for (const char *at = which->turns; *at; at += 2) {
+        uint32_t actor = (uint32_t)(*at - 'A');
+        uint32_t after = at[1] == '!' ? TO_THE_END : 1 + (uint32_t)harness_below(random, longest[actor] + 1);
+        plan.turns[plan.count++] = (schedule_turn){actor, after};
+    }
+    return plan;
+}
+
+static schedule plan_by_chance(const scene *which, uint64_t *random, const uint64_t *longest) {
+    schedule plan = {.count = 2 + (uint32_t)harness_below(random, which->actors)};
+    for (uint32_t i = 0, last = ACTORS; i < plan.count; i++) {
+        uint32_t actor = (uint32_t)harness_below(random, which->actors);
+        actor = actor == last ? (actor + 1) % which->actors : actor;
+        bool whole = harness_chance(random, 25);
+        plan.turns[i] =
+            (schedule_turn){actor, whole ? TO_THE_END : 1 + (uint32_t)harness_below(random, longest[actor] + 1)};
+        last = actor;
+    }
+    return plan;
+}
+
 static void play_random(const scene *which, uint64_t *random, double until) {
     uint64_t longest[ACTORS];
     (void)play(which, &(schedule){.count = 0}, longest);
     while (harness_seconds() < until) {
-        schedule plan = {.count = 2 + (uint32_t)harness_below(random, which->actors)};
-        for (uint32_t i = 0, last = ACTORS; i < plan.count; i++) {
-            uint32_t actor = (uint32_t)harness_below(random, which->actors);
-            actor = actor == last ? (actor + 1) % which->actors : actor;
-            bool whole = harness_chance(random, 25);
-            plan.turns[i] =
-                (schedule_turn){actor, whole ? TO_THE_END : 1 + (uint32_t)harness_below(random, longest[actor] + 1)};
-            last = actor;
-        }
+        schedule plan = which->turns && harness_chance(random, 80) ? plan_in_order(which, random, longest)
+                                                                   : plan_by_chance(which, random, longest);
         (void)play(which, &plan, NULL);
     }
 }
@@ -789,6 +813,8 @@ int main(void) {
     uint64_t random = harness_begin("interleave");
     const char *only = getenv("HF_SCENE"), *plan = getenv("HF_PLAN");
     size_t count = sizeof scenes / sizeof scenes[0];
+    (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0,
+                0); /* thousands of small engines: huge pages would be cleared for nothing */
     name_many();
     signal(SIGSEGV, on_crash);
     signal(SIGABRT, on_crash);
@@ -805,7 +831,7 @@ int main(void) {
             continue;
         }
         play_single(&scenes[i]);
-        play_random(&scenes[i], &random, from + (double)harness_rounds(1) * SECONDS / (double)count);
+        play_random(&scenes[i], &random, from + (double)harness_rounds(1) * harness_time(SECONDS) / (double)count);
         printf("interleave: %-16s %llu schedules, %.1f s\n", scenes[i].name, U(runs - runs_before),
                harness_seconds() - from);
     }

@@ -148,6 +148,19 @@ static void make_long(world *w) {
     w->next += 2;
 }
 
+/* A segment that was taken into use and not yet written, behind one with much room left. */
+static void make_roomy(world *w) {
+    hf_wal *wal;
+    kit_segment_bytes = 768 << 10;
+    MUST(kit_open(w->disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    must_append(w, wal, 3000);
+    MUST(hf_wal_prepare(wal, 1) == 1, "%s", hf_error_detail());
+    hf_wal_close(wal);
+    kit_segment_bytes = KIT_SEGMENT;
+    const hf_files *files = hf_simulated_files(w->disk);
+    MUST(files->rename(files->context, "/log/spare-0000000000000002", kit_segment(2)) == 0, "rename");
+}
+
 static void make_world(world *w, const char *name, void (*make)(world *w)) {
     *w = (world){.name = name, .disk = hf_simulated_new(), .next = 1};
     snprintf(what, sizeof what, "%s", name);
@@ -382,7 +395,8 @@ int main(void) {
     } worlds[] = {{"a new log", make_nothing, HF_CALLS},
                   {"a torn log", make_torn, HF_CALLS},
                   {"an empty last segment", make_chained, HF_CALLS},
-                  {"a long torn epoch", make_long, HF_CALL_READ}};
+                  {"a long torn epoch", make_long, HF_CALL_READ},
+                  {"an unused last segment", make_roomy, HF_CALL_READ}};
     for (size_t i = 0; i < sizeof worlds / sizeof worlds[0]; i++) {
         static world w;
         make_world(&w, worlds[i].name, worlds[i].make);

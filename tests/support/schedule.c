@@ -14,7 +14,7 @@
 enum {
     BURST = 20000, /* points after which one that spins makes way */
     LOOK_NS = 500000,
-    PATIENCE = 2000, /* looks at one that does not move, but is not seen asleep either */
+    PATIENCE = 20000, /* looks at one that does not move, but is not seen asleep either */
 };
 
 enum phase { IDLE, ENTER, ACT, LEAVE, END };
@@ -26,6 +26,7 @@ typedef struct actor {
     pthread_cond_t wake;
     enum phase phase;
     bool finished;
+    bool parked; /* it waits for its turn, or has not begun */
     uint64_t burst;
 } actor;
 
@@ -42,8 +43,7 @@ static struct {
 
 static _Thread_local actor *self;
 
-/* ---- who goes on; under the mutex
- * ------------------------------------------------------------------------------------ */
+/* ---- who goes on; under the mutex -------------------------------------------------------------------------------- */
 
 static void give_to(unsigned next) {
     stage.current = next;
@@ -78,8 +78,7 @@ static void next_turn(unsigned me) {
         give_to_anybody(me);
         return;
     }
-    for (unsigned i = 1; i < stage.count;
-         i++) { /* the plan is over: somebody else first, as the last turn was this one's */
+    for (unsigned i = 1; i < stage.count; i++) { /* the last turn was this one's: the others first */
         unsigned next = (me + i) % stage.count;
         if (!stage.actors[next].finished) {
             give_to(next);
@@ -102,9 +101,16 @@ static bool is_asleep(const actor *a) {
     return name_end && (name_end[2] == 'S' || name_end[2] == 'D');
 }
 
+/* Whether the one that has the turn is held up by something else. */
+static bool is_stuck(unsigned looks) {
+    const actor *running = &stage.actors[stage.current];
+    return !running->parked && (looks > PATIENCE || (looks > 1 && is_asleep(running)));
+}
+
 static void wait_for_turn(void) {
     unsigned me = (unsigned)(self - stage.actors), looks = 0;
     uint64_t seen = stage.progress;
+    self->parked = true;
     while (stage.current != me) {
         struct timespec until;
         clock_gettime(CLOCK_REALTIME, &until);
@@ -114,18 +120,15 @@ static void wait_for_turn(void) {
         int result = pthread_cond_timedwait(&self->wake, &stage.mutex, &until);
         if (stage.progress != seen || stage.current >= stage.count) {
             looks = 0;
-        } else if (result == ETIMEDOUT &&
-                   (++looks > PATIENCE || (looks > 1 && is_asleep(&stage.actors[stage.current])))) {
-            stage.current =
-                me; /* whoever has the turn waits for something that it cannot have before somebody goes on */
-            stage.progress++;
+        } else if (result == ETIMEDOUT && is_stuck(++looks)) {
+            give_to(me);
         }
         seen = stage.progress;
     }
+    self->parked = false;
 }
 
-/* ---- the points
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- the points -------------------------------------------------------------------------------------------------- */
 
 static void point(void) {
     if (!self || self->phase != ACT) {
@@ -148,8 +151,7 @@ static void point(void) {
     pthread_mutex_unlock(&stage.mutex);
 }
 
-/* ---- the threads
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the threads ------------------------------------------------------------------------------------------------- */
 
 static void begin_act(void) {
     pthread_mutex_lock(&stage.mutex);
@@ -250,6 +252,7 @@ void schedule_run(schedule_actor *actors, const schedule *plan, uint32_t *used) 
     for (unsigned i = 0; i < stage.count; i++) {
         stage.actors[i].job = &actors[i];
         stage.actors[i].finished = false;
+        stage.actors[i].parked = true;
         actors[i].points = 0;
         let(&stage.actors[i], ENTER);
     }

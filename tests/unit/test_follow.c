@@ -116,6 +116,95 @@ Test(follow, it_starts_at_any_epoch_that_is_kept) {
     hf_simulated_free(disk);
 }
 
+/* Epochs longer than a segment: a segment may begin with a later part, of an epoch before the wanted one or of the
+ * wanted one. */
+Test(follow, it_starts_at_any_epoch_though_segments_begin_within_one) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal = open_log(disk);
+    for (uint64_t epoch = 10; epoch <= 100; epoch += 10) {
+        append(wal, epoch, epoch, epoch % 20 ? 3000 : 290000);
+    }
+    CHECK(hf_wal_generation(wal) > 10, "many segments");
+    for (uint64_t first = 1; first < 9; first++) { /* the oldest that is kept */
+        CHECK(hf_wal_release(wal, first) == HF_SUCCESS, "%s", hf_error_detail());
+        for (uint64_t from = 0; from <= 110; from++) {
+            hf_follow *follow;
+            static kit_list list;
+            list = (kit_list){.count = 0};
+            int error = hf_follow_open(KIT_DIRECTORY, hf_simulated_files(disk), from, &follow);
+            CHECK(error == HF_SUCCESS || (first > 1 && from > 0 && error == HF_ENOTFOUND), "from %d: %s", (int)from,
+                  hf_error_detail());
+            if (error == HF_SUCCESS) {
+                CHECK(drain(follow, &list) == 0 && !list.bad, "from %d: %s", (int)from, hf_error_detail());
+                CHECK(list.count == 0 ? from > 100 : list.epochs[list.count - 1] == 100, "from %d", (int)from);
+                CHECK(from == 0 || list.count == 0 || list.epochs[0] == (from + 9) / 10 * 10, "from %d", (int)from);
+            }
+            hf_follow_close(follow);
+        }
+    }
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
+/* The page says more than stands in the log, now that a reader has come to its end: something is lost, or was never
+ * there. */
+Test(follow, what_the_page_knows_must_be_there) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal = open_log(disk);
+    append(wal, 1, 3, 1000);
+    hf_wal_close(wal);
+    hf_follow *follow = follow_from(disk, 0);
+    static kit_list list;
+    list = (kit_list){.count = 0};
+    CHECK(drain(follow, &list) == 0 && drain(follow, &list) == 0 && list.count == 3, "%s", hf_error_detail());
+    uint8_t *page = hf_simulated_bytes(disk, KIT_DIRECTORY "/durable", NULL);
+    hf_put64(page + 40, 4);
+    CHECK(drain(follow, &list) == HF_ECORRUPT && strstr(hf_error_detail(), "epoch 4"), "%s", hf_error_detail());
+    hf_follow_close(follow);
+    hf_simulated_free(disk);
+}
+
+/* A writer whose page cannot be mapped has nothing but the checkpoint to tell. */
+Test(follow, beside_a_writer_without_a_page_nothing_is_told_that_nobody_vouches_for) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal;
+    kit_list list;
+    hf_wal_found found;
+    hf_simulated_fault(disk, HF_CALL_MAP, 1, UINT64_MAX, -EIO);
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    for (uint64_t epoch = 10; epoch <= 40; epoch += 10) {
+        append(wal, epoch, epoch, 1000);
+    }
+    CHECK(kit_open_read_only(disk, NULL, &list, &found) == HF_SUCCESS && list.count == 0, "%s", hf_error_detail());
+    hf_wal_position position = {.epoch = 1, .generation = 1, .durable = 25};
+    CHECK(kit_open_read_only(disk, &position, &list, &found) == HF_SUCCESS && list.count == 2, "%zu", list.count);
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
+/* The last batch fills its segment to the end: there is nothing behind it to look at. */
+Test(follow, a_log_that_ends_where_its_segment_ends) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal = open_log(disk);
+    append(wal, 1, 1, 70000);
+    append(wal, 2, 2, KIT_SEGMENT - HF_SEGMENT_PAGE - hf_batch_size(70000) - HF_BATCH_HEADER);
+    CHECK(hf_wal_generation(wal) == 1, "one segment");
+    hf_wal_close(wal);
+    hf_simulated_remove(disk, KIT_DIRECTORY "/durable");
+    hf_follow *follow = follow_from(disk, 0);
+    static kit_list list;
+    list = (kit_list){.count = 0};
+    for (int i = 0; i < 3; i++) {
+        CHECK(drain(follow, &list) == 0 && list.count == 2 && !list.bad, "%s", hf_error_detail());
+    }
+    wal = open_log(disk);
+    append(wal, 3, 3, 100);
+    CHECK(drain(follow, &list) == 0 && list.count == 3, "it goes on in the next");
+    hf_follow_close(follow);
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
 Test(follow, a_segment_that_was_released_is_told_apart_from_damage) {
     hf_simulated *disk = hf_simulated_new();
     hf_wal *wal = open_log(disk);
@@ -131,7 +220,10 @@ Test(follow, a_segment_that_was_released_is_told_apart_from_damage) {
         CHECK(epoch.epoch == ++last, "the open segment is still read");
     }
     CHECK(result == HF_ENOTFOUND && last >= 3 && last < 10, "%s: %s", hf_error_name(result), hf_error_detail());
-    CHECK(strstr(hf_error_detail(), "segment-0000000000000002") != NULL, "%s", hf_error_detail());
+    CHECK(strstr(hf_error_detail(), "segment-0000000000000002 is no longer kept") != NULL, "%s", hf_error_detail());
+    hf_simulated_fault(disk, HF_CALL_LIST, 1, 1, -EIO);
+    CHECK(hf_follow_next(follow, &epoch) == HF_EIO, "whether it is kept: %s", hf_error_detail());
+    CHECK(hf_follow_next(follow, &epoch) == HF_ENOTFOUND, "as before: %s", hf_error_detail());
     hf_follow_close(follow);
 
     uint8_t *bytes = hf_simulated_bytes(disk, kit_segment(hf_wal_generation(wal)), NULL);
@@ -146,11 +238,37 @@ Test(follow, a_segment_that_was_released_is_told_apart_from_damage) {
     hf_simulated_free(disk);
 }
 
+/* Somebody empties the directory: that is not a writer that let go of a segment. */
+Test(follow, a_log_that_is_gone_is_missed) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal = open_log(disk);
+    append(wal, 1, 2, 30000);
+    hf_follow *follow = follow_from(disk, 0);
+    hf_wal_epoch epoch;
+    CHECK(hf_follow_next(follow, &epoch) == 1, "%s", hf_error_detail());
+    append(wal, 3, 20, 30000);
+    for (uint64_t generation = 1; generation <= hf_wal_generation(wal); generation++) {
+        hf_simulated_remove(disk, kit_segment(generation));
+    }
+    int result;
+    while ((result = hf_follow_next(follow, &epoch)) == 1) {
+    }
+    CHECK(result == HF_ECORRUPT && strstr(hf_error_detail(), "more of it was durable"), "%s", hf_error_detail());
+    hf_follow_close(follow);
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
 Test(follow, without_a_log_there_is_nothing) {
     hf_simulated *disk = hf_simulated_new();
     hf_follow *follow;
     CHECK(hf_follow_open(KIT_DIRECTORY, hf_simulated_files(disk), 0, &follow) == HF_ENOTFOUND && !follow, "none");
     CHECK(hf_follow_open("", hf_simulated_files(disk), 0, &follow) == HF_EINVAL, "no name");
+    char longest[HF_DIRECTORY_MAX + 2];
+    memset(longest, 'd', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    CHECK(hf_follow_open(longest, hf_simulated_files(disk), 0, &follow) == HF_EINVAL,
+          "a longer name than there may be");
     CHECK(hf_follow_open("/nonexistent/holdfast", NULL, 0, &follow) == HF_ENOTFOUND, "the system's files");
     hf_wal *wal = open_log(disk);
     append(wal, 1, 20, 30000);

@@ -271,6 +271,60 @@ Test(log, the_longest_names_fit) {
     hf_simulated_free(disk);
 }
 
+static void remove_first(void *context, hf_simulated *disk) {
+    (void)context;
+    hf_simulated_remove(disk, "/log/a.tmp");
+}
+
+Test(log, the_lock_works_where_directories_are_odd) {
+    static const char *const directories[] = {"log", "/log/", "/log", "/a/log//", "/"};
+    static const int refusals[] = {0, -EACCES, -EPERM}; /* of whoever may not read the parent */
+    for (size_t i = 0; i < sizeof directories / sizeof directories[0]; i++) {
+        hf_simulated *disk = hf_simulated_new();
+        hf_wal_options options = {.files = hf_simulated_files(disk), .segment_bytes = KIT_SEGMENT};
+        hf_wal *wal;
+        hf_simulated_fault(disk, HF_CALL_SYNC_DIRECTORY, refusals[i % 3] != 0, 1, refusals[i % 3]);
+        CHECK(hf_wal_lock(directories[i], &options, false, &wal) == HF_SUCCESS, "%s: %s", directories[i],
+              hf_error_detail());
+        hf_wal_gauges gauges;
+        hf_wal_gauges_read(wal, &gauges);
+        CHECK(gauges.segments == 0 && hf_wal_generation(wal) == 0, "nothing is open yet");
+        hf_wal_close(wal);
+        hf_simulated_free(disk);
+    }
+}
+
+Test(log, the_lock_passes_over_what_does_not_matter) {
+    hf_simulated *disk = hf_simulated_new();
+    const hf_files *files = hf_simulated_files(disk);
+    hf_wal_options options = {.files = files, .segment_bytes = KIT_SEGMENT};
+    hf_wal *wal, *second;
+    int lock = files->open(files->context, KIT_DIRECTORY "/LOCK", HF_OPEN_LOCK);
+    CHECK(files->lock(files->context, lock) == 0, "somebody who left no number");
+    CHECK(hf_wal_lock(KIT_DIRECTORY, &options, false, &second) == HF_EBUSY, "%s", hf_error_detail());
+    files->close(files->context, lock);
+    hf_simulated_fault(disk, HF_CALL_WRITE, 1, 1, -ENOSPC); /* the process's number, for people */
+    CHECK(hf_wal_lock(KIT_DIRECTORY, &options, false, &wal) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(hf_wal_lock(KIT_DIRECTORY, &options, false, &second) == HF_EBUSY, "%s", hf_error_detail());
+    hf_wal_close(wal);
+    files->close(files->context, files->open(files->context, "/log/a.tmp", HF_OPEN_CREATE));
+    hf_simulated_watch(disk, HF_CALL_REMOVE | HF_WATCH_BEFORE, remove_first, NULL); /* somebody else was faster */
+    CHECK(hf_wal_lock(KIT_DIRECTORY, &options, false, &wal) == HF_SUCCESS, "%s", hf_error_detail());
+    hf_wal_close(wal);
+    hf_simulated_watch(disk, 0, NULL, NULL);
+    hf_simulated_fault(disk, HF_CALL_LIST, 1, 1, -EIO);
+    CHECK(hf_wal_lock(KIT_DIRECTORY, &options, true, &wal) == HF_EIO, "whether there is a log");
+    CHECK(strstr(hf_error_detail(), "cannot list directory /log") != NULL, "%s", hf_error_detail());
+    hf_simulated_free(disk);
+}
+
+/* Another thread's part in what follows. */
+typedef struct meddler {
+    hf_wal *wal;
+    bool done;
+    int answer;
+} meddler;
+
 /* ---- the poison -------------------------------------------------------------------------------------------------- */
 
 Test(log, any_failed_operation_is_the_last) {
@@ -335,6 +389,26 @@ Test(log, preparing_fails_without_harm) {
     hf_simulated_free(disk);
 }
 
+static void poison_in_between(void *context, hf_simulated *disk) {
+    meddler *m = context;
+    if (!m->done) {
+        m->done = true;
+        hf_simulated_fault(disk, HF_CALL_WRITE, 1, 1, -EIO);
+        m->answer = kit_append(m->wal, 1, 100);
+    }
+}
+
+Test(log, preparing_ends_when_the_log_is_poisoned) {
+    hf_simulated *disk = hf_simulated_new();
+    meddler m = {.wal = NULL};
+    CHECK(kit_open(disk, NULL, &m.wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    hf_simulated_watch(disk, HF_CALL_RENAME | HF_WATCH_AFTER, poison_in_between, &m);
+    CHECK(hf_wal_prepare(m.wal, 5) == HF_EPOISONED && m.answer == HF_EPOISONED, "%s", hf_error_detail());
+    CHECK(hf_wal_spares(m.wal) == 1, "the one that was nearly made");
+    hf_wal_close(m.wal);
+    hf_simulated_free(disk);
+}
+
 Test(log, a_full_disk_poisons_and_opens_again_with_room) {
     hf_simulated *disk = hf_simulated_new();
     hf_wal *wal;
@@ -361,12 +435,6 @@ Test(log, a_full_disk_poisons_and_opens_again_with_room) {
 }
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
-
-typedef struct meddler {
-    hf_wal *wal;
-    bool done;
-    int answer;
-} meddler;
 
 /* Another thread's part, between two steps of the appending one: it prepares a segment, and cannot sync the directory.
  */
@@ -587,6 +655,56 @@ Test(log, a_log_whose_last_segment_is_empty_goes_on) {
     hf_wal_close(wal);
     CHECK(kit_open(disk, NULL, &wal, &list, &found) == HF_SUCCESS, "one chain: %s", hf_error_detail());
     CHECK(list.count == 5 && kit_is_prefix(&list, &r.tried), "all of it");
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
+/* A position for which there is no log, or none yet. */
+Test(log, a_position_needs_its_log) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal;
+    hf_wal_found found;
+    hf_wal_position position = {.epoch = 5, .generation = 1};
+    CHECK(kit_open(disk, &position, &wal, NULL, NULL) == HF_ECORRUPT, "every segment is missing");
+    CHECK(strstr(hf_error_detail(), "segment-0000000000000001 is missing") != NULL, "%s", hf_error_detail());
+    position = (hf_wal_position){.durable = 7};
+    CHECK(kit_open(disk, &position, &wal, NULL, NULL) == HF_ECORRUPT, "every segment is missing");
+    CHECK(strstr(hf_error_detail(), "epoch 7") != NULL, "%s", hf_error_detail());
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    hf_wal_close(wal);
+    position = (hf_wal_position){.epoch = 5, .generation = 1}; /* a checkpoint before anything was logged */
+    CHECK(kit_open(disk, &position, &wal, NULL, &found) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(found.last_epoch == 4 && found.epochs == 0 && kit_append(wal, 5, 100) == HF_SUCCESS, "%s", hf_error_detail());
+    hf_wal_close(wal);
+    CHECK(kit_open(disk, &position, &wal, NULL, &found) == HF_SUCCESS && found.epochs == 1, "%s", hf_error_detail());
+    hf_wal_close(wal);
+    hf_simulated_free(disk);
+}
+
+/* Two segments without a batch at the end: no writer leaves them, and there is nothing to chain to. */
+Test(log, two_empty_segments_behind_a_checkpoint_are_refused) {
+    hf_simulated *disk = hf_simulated_new();
+    run r;
+    hf_wal *wal = long_log(disk, 2, &r, NULL);
+    CHECK(hf_wal_prepare(wal, 2) == 2, "%s", hf_error_detail());
+    hf_wal_close(wal);
+    const hf_files *files = hf_simulated_files(disk);
+    CHECK(files->rename(files->context, "/log/spare-0000000000000002", kit_segment(2)) == 0, "rename");
+    CHECK(files->rename(files->context, "/log/spare-0000000000000003", kit_segment(3)) == 0, "rename");
+    hf_wal_position position = {.epoch = 100, .generation = 3};
+    CHECK(kit_open(disk, &position, &wal, NULL, NULL) == HF_ECORRUPT, "an empty segment before the empty one");
+    CHECK(strstr(hf_error_detail(), "segment-0000000000000002 is missing or empty") != NULL, "%s", hf_error_detail());
+    hf_simulated_free(disk);
+}
+
+Test(log, a_segment_that_is_gone_is_released) {
+    hf_simulated *disk = hf_simulated_new();
+    run r;
+    hf_wal *wal = long_log(disk, 20, &r, NULL);
+    uint64_t generation = hf_wal_generation(wal);
+    hf_simulated_remove(disk, kit_segment(2));
+    CHECK(hf_wal_release(wal, generation) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(kit_files(disk, "segment-") == 1, "%u are left", kit_files(disk, "segment-"));
     hf_wal_close(wal);
     hf_simulated_free(disk);
 }
@@ -887,6 +1005,18 @@ Test(log, read_only_changes_nothing_and_sees_what_is_durable) {
     CHECK(list.count == 9 && kit_is_prefix(&list, &r.tried) && found.last_epoch == 90, "beside the writer");
     CHECK(hf_simulated_calls(disk) == 0, "beside a writer, the syncs are its own");
     hf_simulated_fault(disk, HF_CALLS_THAT_CHANGE & ~HF_CALL_SYNC, 0, 0, 0);
+    hf_simulated *damaged = hf_simulated_crash(disk, HF_CRASH_KEEP, 0);
+    hf_simulated_bytes(damaged, kit_segment(1), NULL)[5000] ^= 1;
+    const hf_files *files = hf_simulated_files(damaged);
+    int lock = files->open(files->context, KIT_DIRECTORY "/LOCK", HF_OPEN_LOCK);
+    CHECK(files->lock(files->context, lock) == 0, "a writer is there");
+    CHECK(kit_open_read_only(damaged, NULL, &list, &found) == HF_ECORRUPT, "damage stays damage beside a writer");
+    hf_simulated_fault(damaged, HF_CALL_LIST, 2, 1, -EIO);
+    CHECK(kit_open_read_only(damaged, NULL, &list, &found) == HF_EIO, "nor is an error damage");
+    hf_simulated_fault(damaged, HF_CALL_LIST, 3, 1, -EIO);
+    CHECK(kit_open_read_only(damaged, NULL, &list, &found) == HF_EIO, "whether the writer let go of it");
+    files->close(files->context, lock);
+    hf_simulated_free(damaged);
     hf_wal_close(wal);
     CHECK(kit_open_read_only(disk, NULL, &list, &found) == HF_SUCCESS, "%s", hf_error_detail());
     CHECK(list.count == 9 && found.cut_bytes == 0, "with a torn tail");

@@ -447,6 +447,23 @@ Test(recover, what_the_table_says_is_done) {
     }
 }
 
+Test(recover, only_the_names_of_copies_are_theirs) {
+    static const char *const others[] = {"cut-",
+                                         "cut-00000001",
+                                         "cut-00000001-00001000",
+                                         "cut-00000001-00001000-",
+                                         "cut--1-2-x",
+                                         "cut-00000001-00001000-1.bak",
+                                         "cutlery",
+                                         "segment-0000000000000001"};
+    uint64_t generation = 0;
+    CHECK(hf_is_cut_name("cut-00000001-00001000-1", &generation) && generation == 1, "a copy");
+    CHECK(hf_is_cut_name("cut-123456789a-3ffff000-17", &generation) && generation == 0x123456789a, "a later one");
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        CHECK(!hf_is_cut_name(others[i], &generation), "%s", others[i]);
+    }
+}
+
 /* ---- scans that start within the log ----------------------------------------------------------------------------- */
 
 /* Segment 2 of a log whose segment 1 is gone: epoch 4's later part, then epochs 5, 6, 7. */

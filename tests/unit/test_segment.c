@@ -149,6 +149,47 @@ Test(segment, reading_moves_its_window_and_knows_where_content_ends) {
     hf_simulated_free(disk);
 }
 
+static void cut_short(void *context, hf_simulated *disk) {
+    const hf_files *files = hf_simulated_files(disk);
+    int *done = context;
+    if ((*done)++ == 0) {
+        int file = files->open(files->context, "/log/spare-00000000000000e5", HF_OPEN_WRITE);
+        CHECK(files->truncate(files->context, file, 100) == 0, "truncate");
+        files->close(files->context, file);
+    }
+}
+
+/* Between the question how long it is and the reading. */
+Test(segment, one_that_becomes_shorter_is_an_error) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_segment segment;
+    int done = 0;
+    CHECK(hf_segment_make(hf_simulated_files(disk), KIT_DIRECTORY, &example, NULL, NULL) == HF_SUCCESS, "%s",
+          hf_error_detail());
+    hf_segment_init(&segment, hf_simulated_files(disk));
+    hf_simulated_watch(disk, HF_CALL_SIZE | HF_WATCH_AFTER, cut_short, &done);
+    CHECK(hf_segment_open(&segment, KIT_DIRECTORY, "spare", 0xe5, NULL, NULL) == HF_EIO && done > 0, "shorter");
+    CHECK(strstr(hf_error_detail(), "ends at offset 100; expected 131072") != NULL, "%s", hf_error_detail());
+    hf_segment_free(&segment);
+    hf_simulated_free(disk);
+}
+
+Test(segment, many_are_listed) {
+    hf_simulated *disk = hf_simulated_new();
+    const hf_files *files = hf_simulated_files(disk);
+    for (uint64_t generation = 200; generation > 0; generation--) {
+        files->close(files->context, files->open(files->context, kit_segment(generation), HF_OPEN_CREATE));
+    }
+    hf_listing listing;
+    CHECK(hf_listing_read(files, KIT_DIRECTORY, &listing) == HF_SUCCESS && listing.segments.count == 200, "%s",
+          hf_error_detail());
+    for (uint64_t generation = 1; generation <= 200; generation++) {
+        CHECK(listing.segments.items[generation - 1] == generation, "in order");
+    }
+    hf_listing_free(&listing);
+    hf_simulated_free(disk);
+}
+
 Test(segment, only_exact_names_are_listed) {
     static const char *const names[] = {
         "segment-0000000000000002",

@@ -96,27 +96,41 @@ static void lets_go(writer *w, hf_simulated *disk) {
     (void)disk;
 }
 
+static void lets_go_of_long_epochs(writer *w, hf_simulated *disk) {
+    (void)disk;
+    writer_appends(w, 2, 140000);
+    CHECK(hf_wal_release(w->wal, hf_wal_generation(w->wal)) == HF_SUCCESS, "%s", hf_error_detail());
+}
+
+static void comes_and_lets_go(writer *w, hf_simulated *disk) {
+    comes(w, disk);
+    CHECK(hf_wal_release(w->wal, hf_wal_generation(w->wal)) == HF_SUCCESS, "%s", hf_error_detail());
+}
+
 typedef struct scene {
     const char *name;
     void (*happens)(writer *w, hf_simulated *disk);
     bool writer_is_there, torn; /* to begin with */
     bool releases;
+    bool long_last; /* the last epoch there is stands in four segments */
 } scene;
 
 static const scene scenes[] = {
-    {"comes", comes, false, false, false},
-    {"comes, torn", comes, false, true, false},
-    {"comes and goes", comes_and_goes, false, false, false},
-    {"comes and goes, torn", comes_and_goes, false, true, false},
-    {"comes and dies", comes_and_dies, false, false, false},
-    {"comes and dies, torn", comes_and_dies, false, true, false},
-    {"looks in", looks_in, false, false, false},
-    {"looks in, torn", looks_in, false, true, false},
-    {"many come", many_come, false, true, false},
-    {"goes on", goes_on, true, false, false},
-    {"goes on and dies", goes_on_and_dies, true, false, false},
-    {"goes on and comes again", goes_on_and_comes_again, true, false, false},
-    {"lets go", lets_go, true, false, true},
+    {"comes", comes, false, false, false, false},
+    {"comes, torn", comes, false, true, false, false},
+    {"comes and goes", comes_and_goes, false, false, false, false},
+    {"comes and goes, torn", comes_and_goes, false, true, false, false},
+    {"comes and dies", comes_and_dies, false, false, false, false},
+    {"comes and dies, torn", comes_and_dies, false, true, false, false},
+    {"looks in", looks_in, false, false, false, false},
+    {"looks in, torn", looks_in, false, true, false, false},
+    {"many come", many_come, false, true, false, false},
+    {"goes on", goes_on, true, false, false, false},
+    {"goes on and dies", goes_on_and_dies, true, false, false, false},
+    {"goes on and comes again", goes_on_and_comes_again, true, false, false, false},
+    {"comes and lets go", comes_and_lets_go, false, false, true, true},
+    {"lets go", lets_go, true, false, true, false},
+    {"lets go of long epochs", lets_go_of_long_epochs, true, false, true, false},
 };
 
 /* ---- the stage --------------------------------------------------------------------------------------------------- */
@@ -140,7 +154,8 @@ static void watch(void *context, hf_simulated *disk) {
 static void set_up(stage *s, const scene *of, uint64_t at) {
     *s = (stage){.scene = of, .disk = hf_simulated_new(), .at = at};
     writer_opens(&s->writer, s->disk);
-    writer_appends(&s->writer, 4, 20000);
+    writer_appends(&s->writer, 3, 20000);
+    writer_appends(&s->writer, 1, of->long_last ? 300000 : 20000);
     if (of->torn) {
         writer_dies(&s->writer);
     } else if (!of->writer_is_there) {
@@ -191,8 +206,9 @@ static bool follow_through(const scene *of, uint64_t at, bool late) {
         due->count -= skipped;
     }
     CHECK(kit_is_prefix(&list, due), "%s, at call %d: other epochs than were committed", of->name, (int)at);
-    CHECK(result != 0 || list.count == due->count, "%s, at call %d: %zu epochs of %zu", of->name, (int)at, list.count,
-          due->count);
+    bool nothing_whole = of->releases && !late && list.count == 0; /* of what is kept */
+    CHECK(result != 0 || list.count == due->count || nothing_whole, "%s, at call %d: %zu epochs of %zu", of->name,
+          (int)at, list.count, due->count);
     hf_follow_close(follow);
     bool began = s.done;
     take_down(&s);
