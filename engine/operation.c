@@ -439,6 +439,14 @@ static hf_verdict undo_life(hf_call *call, hf_step_result why, uint32_t failed, 
                  : refuse(call, why, call->session->lines[failed].given, counter, HF_STATE_UNKNOWN);
 }
 
+/* Why there was no slot to be had. */
+static int no_slot(const hf_engine *engine) {
+    return hf_pool_is_spent(&engine->slots, 1)
+               ? hf_fail(HF_EIDS, "max_reservations is %llu, and all of them are live or remembered",
+                         (unsigned long long)engine->options.max_reservations)
+               : hf_fail(HF_ENOMEM, "no memory for more ids");
+}
+
 static hf_verdict begin_life(hf_call *call) {
     hf_session *session = call->session;
     hf_engine *engine = session->engine;
@@ -462,9 +470,7 @@ static hf_verdict begin_life(hf_call *call) {
         return refuse_life(call, why, session->lines[index].given, &counter);
     }
     if (__builtin_expect(!call->has_slot, 0)) {
-        return find_id(call) ? answer_known(call)
-                             : fail(call, hf_fail(HF_EIDS, "max_reservations is %llu, and all of them are live or remembered",
-                                                  (unsigned long long)engine->options.max_reservations));
+        return find_id(call) ? answer_known(call) : fail(call, no_slot(engine));
     }
     write_slot(call);
     switch (hf_index_insert(engine->index, call->hash, &op->id, call->slot, &existing)) {

@@ -194,8 +194,10 @@ static int new_slot(hf_replay *replay, hf_id id, uint32_t *number) {
     hf_session *keeper = engine->keeper;
     uint32_t existing;
     if (!hf_pool_cache_has(&keeper->slots, 1) && !hf_pool_refill(&engine->slots, &keeper->slots, &engine->grace)) {
-        return hf_fail(HF_EIDS, "max_reservations is %" PRIu64 ", and %s holds more ids than that",
-                       engine->options.max_reservations, engine->directory);
+        return hf_pool_is_spent(&engine->slots, 1)
+                   ? hf_fail(HF_EIDS, "max_reservations is %" PRIu64 ", and %s holds more ids than that",
+                             engine->options.max_reservations, engine->directory)
+                   : hf_fail(HF_ENOMEM, "no memory for the ids in %s", engine->directory);
     }
     grow_index(replay);
     *number = hf_pool_get(&engine->slots, &keeper->slots);
