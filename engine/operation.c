@@ -565,7 +565,14 @@ static hf_verdict take_reserved(hf_call *call, uint64_t word, bool late, bool *m
     return again ? HF_WANTS_SETTLING : refuse(call, why, failed, &counter, hf_slot_public_state(before));
 }
 
+/* Whether an ended id need not be remembered any more. A late payment for it is answered as if it was forgotten: replay may have
+ * forgotten it, whose clock is that of the records before, and with it what it was first answered. */
+static bool is_overdue(const hf_call *call, const hf_slot *slot) {
+    return hf_slot_when(slot) + call->session->engine->options.retention_ms <= call->now_ms;
+}
+
 static hf_verdict confirm(hf_call *call) {
+    const hf_slot *slot = hf_slot_at(call->session->engine, call->slot);
     for (;;) {
         hf_slot_state state;
         uint64_t word;
@@ -573,6 +580,9 @@ static hf_verdict confirm(hf_call *call) {
         hf_verdict verdict = current_state(call, &state, &word);
         if (verdict != HF_DONE) {
             return verdict;
+        }
+        if (state == HF_SLOT_EXPIRED && is_overdue(call, slot)) {
+            return answer(call, HF_OUTCOME_NOT_FOUND, HF_STATE_UNKNOWN);
         }
         switch (state) {
         case HF_SLOT_LIVE:

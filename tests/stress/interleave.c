@@ -410,6 +410,10 @@ static void leave(void *context) {
     X({.name = "forget-late",                                                                                          \
        .turns = "B?A?B!A!",                                                                                            \
        .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t1", 5}, {CLOCK, 0, 0, 9}, {POLL, 0, 0, 0}, {CLOCK, 0, 0, RETENTION - 1}},  \
+       .acts = {{{CONFIRM, 'a', 0, 0}}, {{CLOCK, 0, 0, 1}, {POLL, 0, 0, 0}, {POLL, 0, 0, 0}}}})                        \
+    X({.name = "forgotten-late",                                                                                       \
+       .actors = 2,                                                                                                    \
        .before = {STOCK, {RESERVE, 'a', "s1t1", 5}, {CLOCK, 0, 0, 9}, {POLL, 0, 0, 0}, {CLOCK, 0, 0, RETENTION}},      \
        .acts = {{{CONFIRM, 'a', 0, 0}}, {{POLL, 0, 0, 0}}}})                                                           \
     X({.name = "forget-receive",                                                                                       \
