@@ -187,6 +187,7 @@ static bool was_settled(const hf_call *call) { return call->settled_ms >= call->
 /* Ends the operation whose line `index` could not be taken from a SKU that has *counter. */
 static hf_verdict refuse(hf_call *call, hf_step_result why, uint32_t given, const hf_counter *counter, hf_state state) {
     hf_reply *reply = call->reply;
+    const hf_op *op = call->op;
     reply->line = given;
     reply->version = counter->version;
     switch (why) {
@@ -201,9 +202,9 @@ static hf_verdict refuse(hf_call *call, hf_step_result why, uint32_t given, cons
     default:
         return fail(call, hf_fail(HF_ERANGE, "%s: on_hand %lld, quantity %lld, version %llu: the counter would leave its range "
                                              "(on_hand at most %lld)",
-                                  hf_op_text(call->op->type), (long long)counter->on_hand,
-                                  (long long)call->op->lines[given].quantity, (unsigned long long)counter->version,
-                                  (long long)HF_MAX_QUANTITY));
+                                  hf_op_text(op->type), (long long)counter->on_hand,
+                                  (long long)(begins(op->type) ? op->lines[given].quantity : call->session->lines[given].quantity),
+                                  (unsigned long long)counter->version, (long long)HF_MAX_QUANTITY));
     }
 }
 
