@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 enum { PAGE = 4096, SECTOR = 512, SECTORS = PAGE / SECTOR, HANDLES = 64, FAILED = 16, FAILED_ROOM = 120 };
 
@@ -552,7 +553,12 @@ static int disk_identity(void *context, int file, uint64_t *number) {
 
 /* ---- the disk --------------------------------------------------------------------------------------------------------------------- */
 
+/* Engines on images are many, small and short-lived: most of their time would go into the zeros of huge pages. */
+static void use_small_pages(void) { (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); }
+
 crash_disk *crash_disk_new(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, use_small_pages);
     crash_disk *disk = must(calloc(1, sizeof *disk));
     disk->files = (hf_files){
         .context = disk,
