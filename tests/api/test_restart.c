@@ -174,7 +174,7 @@ Test(restart, the_checkpoint_before_is_a_fallback) {
     fixture_end(&f);
 }
 
-/* Within an epoch the log has the first session's records first: here what ends a reservation comes before what begins it. */
+/* Within an epoch the log has the first session's records first: what ends a reservation comes before its beginning. */
 Test(restart, an_end_that_stands_before_its_beginning) {
     fixture f;
     fixture_begin(&f);
