@@ -411,6 +411,7 @@ typedef struct hf_reader {
     enum block_kind kind;
     uint64_t entries, all_entries;
     uint8_t uuid[16];
+    char passed_over[HF_CHECKPOINT_TEXT]; /* the newest that was, and why */
 } hf_reader;
 
 static int damaged(const hf_reader *reader, const char *what) {
@@ -519,6 +520,9 @@ static int open_good(hf_reader *reader, const char *directory, uint64_t epoch, c
         return 1;
     }
     close_file(reader);
+    if (bad && !reader->passed_over[0]) {
+        snprintf(reader->passed_over, sizeof reader->passed_over, "%s", hf_error_detail());
+    }
     return bad == HF_ENOMEM || bad == HF_EVERSION ? bad : 0;
 }
 
@@ -633,7 +637,8 @@ static int take_all(hf_reader *reader, hf_replay *replay, hf_checkpoint_header *
     return error;
 }
 
-int hf_checkpoint_load(hf_engine *engine, hf_replay *replay, hf_checkpoint_header *header) {
+int hf_checkpoint_load(hf_engine *engine, hf_replay *replay, hf_checkpoint_header *header,
+                       char passed_over[HF_CHECKPOINT_TEXT]) {
     hf_reader reader;
     *header = (hf_checkpoint_header){{0}, 0, 0, 0};
     int error = reader_begin(&reader, engine->files);
@@ -643,6 +648,7 @@ int hf_checkpoint_load(hf_engine *engine, hf_replay *replay, hf_checkpoint_heade
     } else {
         *header = (hf_checkpoint_header){{0}, 0, 0, 0};
     }
+    memcpy(passed_over, reader.passed_over, sizeof reader.passed_over);
     reader_end(&reader);
     return error;
 }

@@ -26,6 +26,8 @@
 #include "engine.h"
 #include "replay.h"
 
+enum { HF_CHECKPOINT_TEXT = 256 };
+
 typedef struct hf_checkpoint_header {
     hf_wal_position position;
     uint64_t now_ms;
@@ -34,8 +36,10 @@ typedef struct hf_checkpoint_header {
 } hf_checkpoint_header;
 
 /* Loads the newest checkpoint that is whole into `replay`, which is fresh. *header is all zero where there is none. A damaged one is
- * passed over; whether the log can do without is the log's to say. HF_ECORRUPT HF_EVERSION HF_EIO HF_ENOMEM. */
-int hf_checkpoint_load(hf_engine *engine, hf_replay *replay, hf_checkpoint_header *header);
+ * passed over; whether the log can do without is the log's to say, and `passed_over` then says what was wrong with it ("": none was).
+ * HF_ECORRUPT HF_EVERSION HF_EIO HF_ENOMEM. */
+int hf_checkpoint_load(hf_engine *engine, hf_replay *replay, hf_checkpoint_header *header,
+                       char passed_over[HF_CHECKPOINT_TEXT]);
 
 /* Writes one. HF_EIO: nothing was changed. HF_EPOISONED. */
 int hf_checkpoint_write(hf_engine *engine);

@@ -13,6 +13,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -464,8 +465,9 @@ static void free_engine(hf_engine *engine) {
 /* Reads the directory back. */
 static int replay_directory(hf_engine *engine, hf_replay *replay, hf_wal_found *found) {
     hf_checkpoint_header header;
+    char passed_over[HF_CHECKPOINT_TEXT];
     uint64_t start_ms = wall_clock(NULL);
-    int error = hf_checkpoint_load(engine, replay, &header);
+    int error = hf_checkpoint_load(engine, replay, &header, passed_over);
     if (error) {
         return error;
     }
@@ -474,6 +476,11 @@ static int replay_directory(hf_engine *engine, hf_replay *replay, hf_wal_found *
     engine->checkpoint_epoch = header.position.epoch;
     engine->checkpoint_generation = header.position.generation;
     error = hf_wal_open(engine->wal, &header.position, hf_replay_epoch, replay, found);
+    if (error == HF_ECORRUPT && passed_over[0]) {
+        char without[HF_CHECKPOINT_TEXT];
+        snprintf(without, sizeof without, "%s", hf_error_detail());
+        error = hf_fail(HF_ECORRUPT, "%s; and without it: %s", passed_over, without);
+    }
     error = error ? error : hf_replay_finish(replay);
     engine->cut_bytes = found->cut_bytes;
     engine->replay_ms = wall_clock(NULL) - start_ms;

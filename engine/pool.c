@@ -226,6 +226,8 @@ void hf_pool_settle(hf_pool *pool, hf_pool_cache *cache, const hf_grace *grace, 
     }
 }
 
+bool hf_pool_is_spent(const hf_pool *pool, uint64_t wanted) { return hf_pool_used(pool) + wanted > pool->limit; }
+
 uint64_t hf_pool_used(const hf_pool *pool) {
     /* No edge: cells below it have memory, since mprotect had returned before it was raised. */
     return hf_load_acquire(&pool->fresh);

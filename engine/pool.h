@@ -100,6 +100,9 @@ void hf_pool_retire(const hf_pool *pool, hf_pool_cache *cache, uint32_t number);
 /* Cells whose grace period is over become ready, and what is too many goes to the stack; `all`: everything that is ready. */
 void hf_pool_settle(hf_pool *pool, hf_pool_cache *cache, const hf_grace *grace, bool all);
 
+/* Whether a refill or a run that failed did so for the pool's limit, and not for want of memory. */
+bool hf_pool_is_spent(const hf_pool *pool, uint64_t wanted);
+
 /* Cells ever handed out: every number in use is below it. */
 uint64_t hf_pool_used(const hf_pool *pool);
 uint64_t hf_pool_bytes(const hf_pool *pool);

@@ -194,8 +194,10 @@ static int new_slot(hf_replay *replay, hf_id id, uint32_t *number) {
     hf_session *keeper = engine->keeper;
     uint32_t existing;
     if (!hf_pool_cache_has(&keeper->slots, 1) && !hf_pool_refill(&engine->slots, &keeper->slots, &engine->grace)) {
-        return hf_fail(HF_EIDS, "max_reservations is %" PRIu64 ", and %s holds more ids than that",
-                       engine->options.max_reservations, engine->directory);
+        return hf_pool_is_spent(&engine->slots, 1)
+                   ? hf_fail(HF_EIDS, "max_reservations is %" PRIu64 ", and %s holds more ids than that",
+                             engine->options.max_reservations, engine->directory)
+                   : hf_fail(HF_ENOMEM, "no memory for the ids in %s", engine->directory);
     }
     grow_index(replay);
     *number = hf_pool_get(&engine->slots, &keeper->slots);
@@ -272,11 +274,19 @@ static int add_life(hf_replay *replay, uint32_t older, const hf_replay_life *lif
     return error;
 }
 
-/* An id that was forgotten and used again while the scan went by stands there twice: its later life counts. */
+static bool is_named(const hf_replay *replay, uint32_t sku) { return sku < replay->sum_room && replay->sums[sku].sku; }
+
+/* An id that was forgotten and used again while the scan went by stands there twice: its later life counts. And one may hold units of
+ * a SKU that was made behind the scan of the SKUs: then it was begun behind the replay's start, and the log has it. */
 int hf_replay_life_add(hf_replay *replay, const hf_replay_life *life) {
     uint32_t other = find_slot(replay, life->id);
     if (other != HF_INDEX_NONE && hf_slot_step_of(hf_slot_at(replay->engine, other)->word) >= life->step) {
         return HF_SUCCESS;
+    }
+    for (uint32_t i = 0; i < life->line_count; i++) {
+        if (!is_named(replay, life->lines[i].sku)) {
+            return HF_SUCCESS;
+        }
     }
     return add_life(replay, other, life);
 }

@@ -101,7 +101,10 @@ const void *hf_sku_name(const hf_sku *sku, size_t *length) {
 /* Adds a level. Under the shard's lock, or before anybody else has the table. */
 static int add_level(hf_skus *skus, hf_sku_shard *shard, unsigned number, uint64_t lines) {
     uint32_t first;
-    if (number == HF_SKU_LEVELS || lines > HF_MAX_SKUS || !hf_pool_take_run(&skus->lines, lines, &first)) {
+    if (number == HF_SKU_LEVELS || !hf_pool_take_run(&skus->lines, lines, &first)) {
+        if (number < HF_SKU_LEVELS && !hf_pool_is_spent(&skus->lines, lines)) {
+            return hf_fail(HF_ENOMEM, "no memory for %llu more lines of the SKU table", (unsigned long long)lines);
+        }
         /* relaxed: a gauge */
         return hf_fail(HF_ESKUS, "the SKU table has %llu lines and cannot grow by %llu: at most %llu",
                        (unsigned long long)hf_load_relaxed(&skus->slots), (unsigned long long)lines,

@@ -219,11 +219,6 @@ static bool take_step(void *context, const hf_record *record) {
     return true;
 }
 
-static bool take_first(void *context, const hf_record *record) {
-    *(uint64_t *)context = record->epoch;
-    return false;
-}
-
 /* Guarantee B: where the log was let go of, what the counters were before the first epoch kept. */
 static int find_beginning(hf_history *history) {
     bool is_whole;
@@ -232,11 +227,9 @@ static int find_beginning(hf_history *history) {
         return hf_tell_error(error, history->directory);
     if (is_whole)
         return HF_EXIT_FINE;
-    error = hf_each_record(history->directory, 0, UINT64_MAX, take_first, &history->first_epoch, NULL);
-    if (error)
-        return hf_tell_reading(error, history->directory);
     hf_past past;
-    int exit_code = hf_past_read(history->directory, history->first_epoch - 1, UINT64_MAX, &past);
+    int exit_code = hf_past_read(history->directory, HF_BEFORE_KEPT, UINT64_MAX, &past);
+    history->first_epoch = past.epoch + 1;
     for (size_t i = 0; i < past.sku_count && !exit_code; i++) {
         const hf_past_sku *sku = &past.skus[i];
         if (sku->length == history->selection.sku_length &&

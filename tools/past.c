@@ -103,6 +103,8 @@ static void snap(reading *r) {
 
 static bool take(void *context, const hf_record *record) {
     reading *r = context;
+    if (r->to_epoch == HF_BEFORE_KEPT)
+        r->to_epoch = record->epoch - 1;
     if (!r->is_behind && record->epoch > r->to_epoch) {
         snap(r);
         r->is_behind = true;
@@ -368,10 +370,10 @@ static int read_back(rewinding *w, uint64_t durable) {
 }
 
 static int check_kept(const reading *r, uint64_t durable) {
-    if (r->to_epoch != UINT64_MAX && r->to_epoch > durable)
-        return not_durable(r, durable);
-    if (r->to_epoch == UINT64_MAX)
+    if (r->to_epoch == UINT64_MAX || r->to_epoch == HF_BEFORE_KEPT)
         return HF_EXIT_FINE;
+    if (r->to_epoch > durable)
+        return not_durable(r, durable);
     hf_log *log;
     int error = hf_log_open(r->directory, r->to_epoch + 1, &log);
     if (error)

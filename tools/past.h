@@ -54,6 +54,10 @@ typedef struct hf_past {
     bool is_backwards;
 } hf_past;
 
+/* As `to_epoch`: the state before the first epoch that is kept, whichever that is when it is read. Only where the log
+ * does not begin with its first record. */
+#define HF_BEFORE_KEPT (UINT64_MAX - 1)
+
 /* The state as of `to_epoch` (UINT64_MAX: the end), or as of the last epoch up to which no record is later than
  * `to_ms`. HF_EXIT_FINE, or it was told why not. To be freed in any case. */
 int hf_past_read(const char *directory, uint64_t to_epoch, uint64_t to_ms, hf_past *past);

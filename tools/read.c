@@ -23,8 +23,8 @@ int hf_each_record(const char *directory, uint64_t from, uint64_t to, hf_visit_r
             hf_progress_show(&progress, record.epoch - first, to == UINT64_MAX ? 0 : to - first, count, "records");
     }
     hf_progress_end(&progress);
-    if (end)
-        *end = hf_log_epoch(log);
+    if (end) /* epochs in which nothing was done are not in the log: what comes behind them says that they were */
+        *end = result == 1 && record.epoch > to ? to : hf_log_epoch(log);
     hf_log_close(log);
     return result < 0 ? result : HF_SUCCESS;
 }

@@ -53,7 +53,7 @@ static int read_option(hf_replay *replay, int letter, const char *value) {
         replay->json = true;
         return HF_EXIT_FINE;
     case 'e':
-        return hf_parse_count(value, 0, UINT64_MAX - 1, &replay->to_epoch)
+        return hf_parse_count(value, 0, HF_BEFORE_KEPT - 1, &replay->to_epoch)
                    ? HF_EXIT_FINE
                    : hf_tell_usage("replay", "%s: expected an epoch, a number", value);
     default:

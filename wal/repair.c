@@ -385,6 +385,9 @@ int hf_wal_repair(hf_wal *wal, const hf_repair_start *starts, size_t count, hf_r
     if (error == HF_SUCCESS && r.reaches == NULL) {
         error = hf_fail(HF_ENOMEM, "no memory to look at %s", wal->directory);
     }
+    if (error == HF_SUCCESS && r.segments.count == 0) {
+        error = hf_fail(HF_ENOTFOUND, "there is no log in %s", wal->directory);
+    }
     bool reports_only = wal->options.read_only;
     if (error == HF_SUCCESS) {
         error = reports_only ? check_writer(&r) : settle(&r);

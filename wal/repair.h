@@ -24,7 +24,7 @@ typedef struct hf_repair_start {
 /* `wal` is locked and not open, or locked read_only: then it only reports, and answers HF_EBUSY where somebody has the
  * directory for writing. `starts` as an open would try them, the newest first.
  * HF_SUCCESS: the report is filled in, and with a locked wal the log opens now from one of `starts`. HF_ECORRUPT: no
- * cut helps, the detail says why. HF_EVERSION: never cut. HF_EIO HF_ENOMEM. */
+ * cut helps, the detail says why. HF_EVERSION: never cut. HF_ENOTFOUND: there is no log. HF_EIO HF_ENOMEM. */
 int hf_wal_repair(hf_wal *wal, const hf_repair_start *starts, size_t count, hf_repair_report *report);
 
 #endif

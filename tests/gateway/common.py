@@ -71,7 +71,7 @@ class Gateway:
     def __init__(self, directory=None, config=None, ready=True, env=None, **flags):
         self.directory = directory or tempfile.mkdtemp(prefix="d-", dir=WORK)
         self.log = os.path.join(WORK, f"log-{time.monotonic_ns()}")
-        settings = {"dir": self.directory, "listen": "127.0.0.1:0", **flags}
+        settings = {"dir": self.directory, "listen": "127.0.0.1:0", "segment_bytes": 2 << 20, **flags}
         command = [HOLDFAST, "serve"]
         for name, value in settings.items():
             for one in value if isinstance(value, list) else [value]:

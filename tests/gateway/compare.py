@@ -95,7 +95,8 @@ def compare():
         wire("FUNCTION", "LOAD", FUNCTION)
         wire("HSET", "apple", "on_hand", 1 << 40, "reserved", 0, "version", 0)
     results = {"holdfast": [], "function": [], "decrby": [], "latency": [], "bare": []}
-    with Gateway(threads=int(os.environ.get("COMPARE_THREADS", 1)), expected_reservations=ORDERS * (TURNS + 1)) as gateway:
+    with Gateway(threads=int(os.environ.get("COMPARE_THREADS", 1)), segment_bytes=64 << 20,
+                 expected_reservations=ORDERS * (TURNS + 1)) as gateway:
         with gateway.connect() as wire:
             wire("HF.RECEIVE", "in", "apple", (1 << 39) - 1)
         for _ in range(TURNS):

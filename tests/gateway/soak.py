@@ -19,7 +19,7 @@ def load(port, seconds, orders):
 
 
 def peak():
-    with Gateway() as gateway, gateway.connect() as wire:
+    with Gateway(segment_bytes=64 << 20) as gateway, gateway.connect() as wire:
         wire("HF.RECEIVE", "in", "apple", 1 << 38)
         process = load(gateway.port, 5, 1 << 30)
         time.sleep(1)
@@ -38,7 +38,8 @@ def soak():
         skip("redis-benchmark is not installed")
     rate = peak() / 2
     samples = []
-    with Gateway(retention_ms=2000, throttle_per_second=int(rate / CONNECTIONS), checkpoint_bytes=256 << 20) as gateway:
+    with Gateway(retention_ms=2000, throttle_per_second=int(rate / CONNECTIONS), checkpoint_bytes=256 << 20,
+                 segment_bytes=64 << 20) as gateway:
         with gateway.connect() as wire:
             wire("HF.RECEIVE", "in", "apple", 1 << 38)
             process = load(gateway.port, SECONDS, 1 << 30)

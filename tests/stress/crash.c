@@ -2,17 +2,23 @@
  *
  * Guarantees checked, after every kill
  *   A  Every acknowledged fact (hf_wait had returned) is there, exactly once.
- *   B  All or nothing and conservation: received = on_hand + confirmed, reserved = live, over every id that was ever
- * tried. C  A second recovery changes nothing, and a read-only look before the first one sees the same state. D  The
- * log's chains have no gap, over all the lives of the process (no checkpoint let go of any of it). The clock of the
- * openings is the log's own, so that nothing expires between two looks. Segments are of 1 MiB, so that they are changed
- * at a kill now and then; in every second round a thread takes checkpoints all the time.
+ *   B  All or nothing and conservation: received = on_hand + confirmed, reserved = live, over every id that was ever tried.
+ *   C  A second recovery changes nothing, and a read-only look before the first one sees the same state.
+ *   D  The log's chains have no gap, over all the lives of the process (where no checkpoint let go of any of it).
  *
- *     child: intent -> pipe, operation, ..., hf_wait, acknowledgement -> pipe        parent: reads, kills, opens,
- * judges
+ * Half of the kills come in a checkpoint or in a rotation: the process kills itself before or after a file operation of one. The others
+ * come from outside, at any time. The clock of the openings is the log's own, so that nothing expires between two looks. Segments are
+ * small, so that they change several times in a life; a directory serves some lives, then there is a fresh one.
+ *
+ *     child: intent -> pipe, operation, ..., hf_wait, acknowledgement -> pipe        parent: reads, kills, opens, judges
+ *
+ * 300 kills, or HF_ROUNDS (the long mode: 10,000).
  */
 #include "tests/support/audit.h"
 #include "tests/support/harness.h"
+
+#include "engine/engine.h"
+#include "wal/state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +27,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -28,7 +35,19 @@
 #define WORKERS 2u
 #define GROUP 12u /* operations a wait */
 #define STOCK 1000000
-#define SECONDS 11.0
+enum { KILLS = 300, LIVES = 8 /* of a directory */ };
+
+/* Where a life ends. */
+#define END_MAP(X)                                                                                                     \
+    X(OUTSIDE, "at any time")                                                                                          \
+    X(CHECKPOINT, "in a checkpoint")                                                                                   \
+    X(ROTATION, "in a rotation")
+enum end {
+#define X(name, text) name,
+    END_MAP(X)
+#undef X
+        ENDS
+};
 
 /* What the child tells: first that it will try, later that it is durable. A line or two of one unit each. */
 typedef struct fact {
@@ -63,6 +82,85 @@ typedef struct child {
 static char names[SKUS][8]; /* written before the first child */
 
 static hf_id id_of(const fact *f) { return harness_id((uint64_t)f->round << 8 | f->worker, f->number); }
+
+/* ---- the file operation at which the child kills itself ----------------------------------------------------------------------- */
+
+/* Shared with the parent. */
+typedef struct plan {
+    enum end end;
+    uint32_t left; /* operations of that kind until then */
+    bool after;
+    uint32_t died; /* it did kill itself */
+} plan;
+
+static plan *planned;
+enum { FILES = 1024 };
+static uint8_t kinds[FILES]; /* of each handle, an enum end */
+
+static enum end kind_of(const char *path) {
+    const char *name = strrchr(path, '/');
+    return strstr(name, "checkpoint") ? CHECKPOINT : strstr(name, "spare") ? ROTATION : OUTSIDE;
+}
+
+static void die_at(enum end kind, bool after) {
+    if (kind == planned->end && kind != OUTSIDE && after == planned->after &&
+        hf_fetch_add_acq_rel(&planned->left, UINT32_MAX) == 1) { /* minus one; the last is one thread's */
+        planned->died = 1;
+        kill(getpid(), SIGKILL);
+        pause();
+    }
+}
+
+/* Makes `call`, and dies before or after it if the plan says so. */
+#define OPERATE(kind, call)                                                                                            \
+    die_at(kind, false);                                                                                               \
+    int result = call;                                                                                                 \
+    die_at(kind, true);                                                                                                \
+    return result
+
+static int open_killing(void *context, const char *path, enum hf_open_mode mode) {
+    die_at(kind_of(path), false);
+    int file = hf_files_system()->open(context, path, mode);
+    if (file >= 0 && file < FILES) {
+        hf_store_relaxed(&kinds[file], (uint8_t)kind_of(path)); /* relaxed: only who opened it uses it */
+    }
+    die_at(kind_of(path), true);
+    return file;
+}
+
+static enum end kind_at(int file) {
+    return file >= 0 && file < FILES ? (enum end)hf_load_relaxed(&kinds[file]) : OUTSIDE; /* relaxed: the same */
+}
+
+static ssize_t write_killing(void *context, int file, const void *data, size_t length, uint64_t offset) {
+    die_at(kind_at(file), false);
+    ssize_t result = hf_files_system()->write(context, file, data, length, offset);
+    die_at(kind_at(file), true);
+    return result;
+}
+
+static int sync_killing(void *context, int file) { OPERATE(kind_at(file), hf_files_system()->sync(context, file)); }
+
+/* A spare that is taken into use, or a checkpoint that gets its name. */
+static int rename_killing(void *context, const char *from, const char *to) {
+    OPERATE(kind_of(from), hf_files_system()->rename(context, from, to));
+}
+
+/* A checkpoint's doing: older ones go, and segments that are needed no more. */
+static int remove_killing(void *context, const char *path) {
+    OPERATE(CHECKPOINT, hf_files_system()->remove(context, path));
+}
+
+static const hf_files *files_killing(void) {
+    static hf_files files;
+    files = *hf_files_system();
+    files.open = open_killing;
+    files.write = write_killing;
+    files.sync = sync_killing;
+    files.rename = rename_killing;
+    files.remove = remove_killing;
+    return &files;
+}
 
 /* ---- the child -----------------------------------------------------------------------------------------------------
  */
@@ -137,7 +235,11 @@ static void live(const char *directory, int pipe, uint32_t round, bool checkpoin
     hf_options options;
     harness_options(&options, 0, NULL);
     options.shards = 2;
-    MUST(hf_open(directory, &options, &engine));
+    options.max_reservations = 1 << 20;
+    MUST(hf_open_on(files_killing(), directory, &options, &engine));
+    pthread_mutex_lock(&engine->wal->spares.mutex);
+    engine->wal->spares.next.bytes = HF_SEGMENT_MIN;
+    pthread_mutex_unlock(&engine->wal->spares.mutex);
     for (unsigned i = 0; i < WORKERS + checkpoints; i++) {
         children[i] = (child){engine, pipe, round, i, seed + i};
         if (pthread_create(&threads[i], NULL, i < WORKERS ? work : take_checkpoints, &children[i]) != 0) {
@@ -260,6 +362,7 @@ static void judge_directory(const char *directory, const ledger *l, bool whole_l
     char *second = state_of(directory, 0, l, false);
     char *after = state_of(directory, HF_READ_ONLY, l, false);
     CHECK(strcmp(first, second) == 0, "a second recovery changed the state:\n%s---\n%s", first, second);
+    CHECK(strcmp(before, first) == 0, "the first recovery is not what read-only saw:\n%s---\n%s", before, first);
     CHECK(strcmp(first, after) == 0, "read-only sees another state:\n%s---\n%s", first, after);
     free(before);
     free(first);
@@ -267,10 +370,21 @@ static void judge_directory(const char *directory, const ledger *l, bool whole_l
     free(after);
 }
 
+/* A log of small segments from the first on. */
+static void make_log(const char *directory) {
+    hf_wal *wal;
+    hf_wal_found found;
+    hf_wal_options options = {.files = hf_files_system(), .segment_bytes = HF_SEGMENT_MIN};
+    MUST(hf_wal_lock(directory, &options, false, &wal));
+    MUST(hf_wal_open(wal, &(hf_wal_position){0}, NULL, NULL, &found));
+    hf_wal_close(wal);
+}
+
 static void stock_up(const char *directory) {
     hf_options options;
     hf_engine *engine;
     hf_session *session;
+    make_log(directory);
     harness_options(&options, HF_NO_THREADS, NULL);
     MUST(hf_open(directory, &options, &engine));
     MUST(hf_session_open(engine, NULL, &session));
@@ -283,56 +397,92 @@ static void stock_up(const char *directory) {
     MUST(hf_close(engine));
 }
 
+/* ---- lives ------------------------------------------------------------------------------------------------------------------------ */
+
+/* A directory and what is known of it. */
+typedef struct place {
+    char directory[HARNESS_PATH];
+    ledger ledger;
+    bool checkpoints;
+    unsigned lives;
+} place;
+
+typedef struct counts {
+    uint64_t kills[ENDS], tried, acknowledged, places;
+} counts;
+
+static void begin_place(place *p, bool checkpoints) {
+    *p = (place){.checkpoints = checkpoints};
+    harness_directory(p->directory);
+    stock_up(p->directory);
+}
+
+static void end_place(place *p, counts *all) {
+    all->tried += p->ledger.count;
+    all->acknowledged += p->ledger.acknowledged;
+    all->places++;
+    harness_remove(p->directory);
+    free(p->ledger.entries);
+}
+
 /* One life of the child. */
-static void one_life(const char *directory, ledger *l, uint32_t round, bool checkpoints, uint64_t *random) {
+static void one_life(place *p, uint32_t round, enum end end, uint64_t *random, counts *all) {
     int ends[2], status;
     CHECK(pipe2(ends, O_CLOEXEC) == 0, "%s", strerror(errno));
+    *planned = (plan){.end = end, .left = 1 + (uint32_t)harness_below(random, 30), .after = harness_chance(random, 50)};
     fflush(stdout);
     pid_t pid = fork();
     CHECK(pid >= 0, "%s", strerror(errno));
     if (pid == 0) {
         close(ends[0]);
-        live(directory, ends[1], round, checkpoints, harness_next(random));
+        live(p->directory, ends[1], round, p->checkpoints, harness_next(random));
     }
     close(ends[1]);
     CHECK(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0, "%s", strerror(errno));
-    listen(l, ends[0], harness_seconds() + 0.005 + (double)harness_below(random, 150) / 1000);
+    /* One that is to kill itself is given time for it. */
+    double life = end == OUTSIDE ? 0.003 + (double)harness_below(random, 60) / 1000 : 2;
+    listen(&p->ledger, ends[0], harness_seconds() + life);
     kill(pid, SIGKILL);
     CHECK(waitpid(pid, &status, 0) == pid, "%s", strerror(errno));
     CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "the child ended by itself: %d", status);
-    listen(l, ends[0], harness_seconds() + 10);
+    listen(&p->ledger, ends[0], harness_seconds() + 10);
     close(ends[0]);
     (void)harness_next(random);
+    all->kills[planned->died ? end : OUTSIDE]++;
+    p->lives++;
 }
 
 int main(void) {
-    char directories[2][HARNESS_PATH];
-    ledger ledgers[2] = {0};
-    uint64_t random = harness_begin("crash"), rounds = harness_rounds(0);
-    double until = harness_seconds() + SECONDS;
-    uint32_t round = 0;
+    static const enum end wanted[] = {OUTSIDE, CHECKPOINT, ROTATION, OUTSIDE, ROTATION, CHECKPOINT};
+    static const bool checkpoints[] = {false, true, false, true, true, true};
+    uint64_t random = harness_begin("crash"), rounds = harness_rounds((uint64_t)harness_time(KILLS));
+    double begun = harness_seconds();
+    place places[2];
+    counts all = {0};
+    planned = mmap(NULL, sizeof *planned, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(planned != MAP_FAILED, "no shared memory");
     for (unsigned i = 0; i < SKUS; i++) {
         snprintf(names[i], sizeof names[i], "sku-%02u", i);
     }
-    for (unsigned i = 0; i < 2; i++) {
-        harness_directory(directories[i]);
-        stock_up(directories[i]);
+    begin_place(&places[0], false);
+    begin_place(&places[1], true);
+    for (uint32_t round = 0; round < rounds; round++) {
+        place *p = &places[checkpoints[round % 6]];
+        one_life(p, round, wanted[round % 6], &random, &all);
+        judge_directory(p->directory, &p->ledger, !p->checkpoints && p->lives == LIVES);
+        if (p->lives == LIVES) {
+            bool again = p->checkpoints;
+            end_place(p, &all);
+            begin_place(p, again);
+        }
     }
-    for (; rounds ? round < rounds : round < 60 && harness_seconds() < until; round++) {
-        bool checkpoints = round % 2 == 1;
-        one_life(directories[checkpoints], &ledgers[checkpoints], round, checkpoints, &random);
-        judge_directory(directories[checkpoints], &ledgers[checkpoints], !checkpoints);
-    }
-    CHECK(ledgers[0].acknowledged > 0, "nothing was acknowledged in %u rounds", round);
-    printf("crash: %u kills, every second with checkpoints: %zu reservations tried, %llu facts acknowledged: all "
-           "there, once; "
-           "%zu and %zu segments at the end\n",
-           round, ledgers[0].count + ledgers[1].count,
-           (unsigned long long)(ledgers[0].acknowledged + ledgers[1].acknowledged),
-           harness_count(directories[0], "segment-"), harness_count(directories[1], "segment-"));
-    for (unsigned i = 0; i < 2; i++) {
-        harness_remove(directories[i]);
-        free(ledgers[i].entries);
-    }
+    end_place(&places[0], &all);
+    end_place(&places[1], &all);
+    CHECK(all.acknowledged > 0, "nothing was acknowledged in %llu kills", (unsigned long long)rounds);
+    printf("crash: %llu kills in %.0f s, %llu at any time, %llu in a checkpoint, %llu in a rotation, in %llu directories: %llu "
+           "reservations tried, %llu facts acknowledged: all there, once\n",
+           (unsigned long long)rounds, harness_seconds() - begun, (unsigned long long)all.kills[OUTSIDE],
+           (unsigned long long)all.kills[CHECKPOINT], (unsigned long long)all.kills[ROTATION], (unsigned long long)all.places,
+           (unsigned long long)all.tried, (unsigned long long)all.acknowledged);
     return 0;
 }

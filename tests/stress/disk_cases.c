@@ -223,6 +223,18 @@ static void lines_let_go(void) {
 
 /* ---- the epoch turns in the midst of an operation ---------------------------------------------------------------------------------- */
 
+/* Operations that begin within others: many_large_operations. */
+enum { LARGE = 40 };
+
+static struct {
+    stage *stage; /* NULL: no operations begin within others */
+    hf_session *sessions[LARGE];
+    hf_line *lines;
+    unsigned begun;
+} nest;
+
+static void begin_within(void);
+
 static struct {
     stage *stage; /* NULL: it does not */
     bool takes_checkpoint;
@@ -241,6 +253,9 @@ void __real_hf_part_step(hf_part *part, uint64_t epoch, hf_step step);
 void __wrap_hf_part_step(hf_part *part, uint64_t epoch, hf_step step);
 void __wrap_hf_part_step(hf_part *part, uint64_t epoch, hf_step step) {
     __real_hf_part_step(part, epoch, step);
+    if (nest.stage && part->count == HF_MAX_LINES - 1) {
+        begin_within();
+    }
     if (turn.stage) {
         hf_engine *engine = turn.stage->engine;
         turn.stage = NULL;
@@ -297,6 +312,65 @@ static void one_name_two_operations(void) {
     operate_turning(&s, session, HF_OP_CANCEL, 1, false);
     hf_session_close(session);
     lose_power(&s, "stage");
+    end(&s);
+}
+
+/* ---- many large operations are open at once ------------------------------------------------------------------------------------------ */
+
+/* Each begins within the one before, at its last step but one; the last turns the epoch. */
+static void begin_within(void) {
+    hf_reply reply;
+    if (nest.begun == LARGE) {
+        turn.stage = nest.stage;
+        nest.stage = NULL;
+        return;
+    }
+    hf_session *session = nest.sessions[nest.begun];
+    MUST(hf_purchase(session, harness_id(8, ++nest.begun), nest.lines, HF_MAX_LINES, &reply));
+    CHECK(reply.outcome == HF_OUTCOME_OK, "%s", hf_outcome_text(reply.outcome));
+}
+
+/* More than a ring of recovery's own holds as it is. */
+static void many_large_operations(void) {
+    stage s;
+    begin(&s, 1000000);
+    stock_up(&s, HF_MAX_LINES, 100);
+    char(*names)[16] = calloc(HF_MAX_LINES, sizeof *names);
+    nest.lines = calloc(HF_MAX_LINES, sizeof *nest.lines);
+    CHECK(names && nest.lines, "out of memory");
+    for (unsigned i = 0; i < HF_MAX_LINES; i++) {
+        snprintf(names[i], sizeof names[i], "sku-%u", i);
+        nest.lines[i] = line_of(names[i], 1);
+    }
+    for (unsigned i = 0; i < LARGE; i++) {
+        MUST(hf_session_open(s.engine, NULL, &nest.sessions[i]));
+    }
+    MUST(hf_poll(s.engine));
+    uint64_t durable = hf_durable(s.engine);
+    nest.begun = 0;
+    nest.stage = &s;
+    begin_within();
+    CHECK(pthread_join(turn.thread, NULL) == 0 && hf_durable(s.engine) == durable + 1, "the epoch did not turn once");
+    crash_disk *image = crash_disk_image(s.disk, 0);
+    for (unsigned i = 0; i < LARGE; i++) {
+        hf_session_close(nest.sessions[i]);
+    }
+    end(&s);
+    s.disk = image;
+    open_stage(&s, "stage");
+    hf_stats stats;
+    hf_stats_read(s.engine, &stats);
+    CHECK(stats.undone == LARGE, "%llu operations undone", (unsigned long long)stats.undone);
+    for (unsigned i = 0; i < HF_MAX_LINES; i++) {
+        hf_sku *sku;
+        hf_stock stock;
+        MUST(hf_sku_find(s.session, names[i], strlen(names[i]), &sku));
+        MUST(hf_sku_read(s.session, sku, &stock));
+        CHECK(stock.on_hand == 100 && stock.reserved == 0, "%s: on_hand %lld", names[i], (long long)stock.on_hand);
+    }
+    lose_power(&s, "stage");
+    free(names);
+    free(nest.lines);
     end(&s);
 }
 
@@ -453,6 +527,7 @@ int main(int count, char **arguments) {
         {"an id used again while a checkpoint scans", an_id_used_again},
         {"lines let go while a checkpoint reads them", lines_let_go},
         {"one name, two operations open", one_name_two_operations},
+        {"many large operations open", many_large_operations},
         {"an extension that comes too late, without room in the ring", an_extension_too_late},
         {"checkpoints of another log", checkpoints_of_another_log},
         {"a damaged checkpoint is no fallback", a_damaged_checkpoint_is_no_fallback},

@@ -85,7 +85,7 @@ static void run(void *context) {
     taker *t = context;
     hf_session *session;
     hf_sku *sku;
-    double until = harness_seconds() + SECONDS;
+    double until = harness_seconds() + harness_time(SECONDS);
     MUST(hf_session_open(t->table->engine, NULL, &session));
     MUST(hf_sku_find(session, "last", 4, &sku));
     for (uint64_t round = 1; !t->table->last; round++) {

@@ -855,10 +855,10 @@ static void end_world(world *w) {
 
 int main(void) {
     uint64_t first = harness_begin("model"), rounds = harness_rounds(0);
-    double until = harness_seconds() + 12;
+    double until = harness_seconds() + harness_time(12);
     static world w;
     tally t = {0};
-    for (uint64_t seed = first; rounds ? seed < first + rounds : harness_seconds() < until; seed++) {
+    for (uint64_t seed = first; rounds ? seed < first + rounds : harness_seconds() < until || t.worlds < 20; seed++) {
         harness_seed_is(seed);
         make_world(&w, seed, &t);
         stock_up(&w);

@@ -116,7 +116,7 @@ static void run(void *context) {
     if (w->number == WORKERS) {
         read_on(w, session);
     } else {
-        double until = harness_seconds() + SECONDS;
+        double until = harness_seconds() + harness_time(SECONDS);
         for (; w->operations < OPERATIONS && harness_seconds() < until; w->operations++) {
             if (w->open_count == 64 || (w->open_count && harness_chance(&w->random, 50))) {
                 end_one(w, session);

@@ -10,8 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
-enum { PAGE = 4096, SECTOR = 512, SECTORS = PAGE / SECTOR, HANDLES = 64, FAILED_ROOM = 300 };
+enum { PAGE = 4096, SECTOR = 512, SECTORS = PAGE / SECTOR, HANDLES = 64, FAILED = 16, FAILED_ROOM = 120 };
 
 typedef struct page {
     unsigned references;
@@ -63,7 +64,8 @@ struct crash_disk {
     void *watch_context;
     uint64_t calls, fail_from, fail_to;
     int fail_errno;
-    char failed[FAILED_ROOM];
+    char failed[FAILED][FAILED_ROOM];
+    unsigned failed_count;
 };
 
 /* One for all disks: they share pages. */
@@ -288,8 +290,8 @@ static void change_name(crash_disk *disk, const char *path, const char *gone, no
 static int count_call(crash_disk *disk, const char *call, const char *path, bool *is_short) {
     disk->calls++;
     bool fails = disk->calls >= disk->fail_from && disk->calls < disk->fail_to;
-    if (fails && !disk->failed[0]) {
-        snprintf(disk->failed, sizeof disk->failed, "%s %s", call, path);
+    if (fails && disk->failed_count < FAILED) {
+        snprintf(disk->failed[disk->failed_count++], FAILED_ROOM, "%s %s", call, path);
     }
     *is_short = fails;
     return fails ? disk->fail_errno : 0;
@@ -551,7 +553,12 @@ static int disk_identity(void *context, int file, uint64_t *number) {
 
 /* ---- the disk --------------------------------------------------------------------------------------------------------------------- */
 
+/* Engines on images are many, small and short-lived: most of their time would go into the zeros of huge pages. */
+static void use_small_pages(void) { (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); }
+
 crash_disk *crash_disk_new(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, use_small_pages);
     crash_disk *disk = must(calloc(1, sizeof *disk));
     disk->files = (hf_files){
         .context = disk,
@@ -738,11 +745,11 @@ void crash_disk_fail(crash_disk *disk, uint64_t n, uint64_t times, int negative_
     disk->fail_from = n > 0 ? disk->calls + n : 0;
     disk->fail_to = n == 0 ? 0 : times > UINT64_MAX - disk->fail_from ? UINT64_MAX : disk->fail_from + times;
     disk->fail_errno = negative_errno;
-    disk->failed[0] = 0;
+    disk->failed_count = 0;
     pthread_mutex_unlock(&mutex);
 }
 
-const char *crash_disk_failed(const crash_disk *disk) { return disk->failed; }
+const char *crash_disk_failed(const crash_disk *disk, unsigned n) { return n < disk->failed_count ? disk->failed[n] : NULL; }
 
 unsigned crash_disk_open_handles(const crash_disk *disk) {
     unsigned open = disk->maps;

@@ -46,8 +46,9 @@ uint64_t crash_disk_calls(const crash_disk *disk);
 /* The n-th from now (1: the next) and the `times` - 1 after it fail. `negative_errno` 0: a write is short, all else succeeds. n = 0:
  * none from now on. */
 void crash_disk_fail(crash_disk *disk, uint64_t n, uint64_t times, int negative_errno);
-/* What the first failed call since crash_disk_fail was and where: "write dir/segment-..."; "": none failed. */
-const char *crash_disk_failed(const crash_disk *disk);
+/* What the n-th failed call since crash_disk_fail was and where, from 0: "write dir/segment-..."; NULL: no more failed, or more than
+ * are kept. */
+const char *crash_disk_failed(const crash_disk *disk, unsigned n);
 /* Handles that are open, and mappings. */
 unsigned crash_disk_open_handles(const crash_disk *disk);
 

@@ -47,6 +47,12 @@ double harness_seconds(void) {
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
+double harness_time(double seconds) {
+    const char *text = getenv("HF_TIME");
+    double factor = text && *text ? strtod(text, NULL) : 1;
+    return factor > 0 ? seconds * factor : seconds;
+}
+
 void harness_fail(const char *file, int line, const char *what, const char *format, ...) {
     printf("%s: FAILED at %s:%d: %s\n  ", program_name, file, line, what);
     va_list arguments;

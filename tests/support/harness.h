@@ -23,6 +23,8 @@ void harness_seed_is(uint64_t seed);
 /* HF_ROUNDS, else `otherwise`. */
 uint64_t harness_rounds(uint64_t otherwise);
 double harness_seconds(void);
+/* `seconds`, times HF_TIME if that is set: sanitized builds are given a part of the time. */
+double harness_time(double seconds);
 
 /* Prints where, what, the calling thread's last error and the seed; ends the process with status 1. Any thread. */
 void harness_fail(const char *file, int line, const char *what, const char *format, ...)

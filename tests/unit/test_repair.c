@@ -270,6 +270,9 @@ Test(repair, says_when_no_cut_helps) {
     CHECK(kit_files(s.disk, "cut-") == 0, "something was cut");
     remove_segment(s.disk, 1);
     CHECK(repair_log(s.disk, true, &report) == HF_ECORRUPT, "no beginning");
+    for (uint64_t generation = 2; hf_simulated_remove(s.disk, kit_segment(generation)); generation++) {
+    }
+    CHECK(repair_log(s.disk, false, &report) == HF_ENOTFOUND, "no log at all: %s", hf_error_detail());
     hf_simulated_free(s.disk);
 }
 

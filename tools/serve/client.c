@@ -8,8 +8,6 @@
 #include <string.h>
 #include <time.h>
 
-bool greeting_set_name(hf_connection *connection, hf_text name);
-
 static uint64_t wall_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -144,7 +142,7 @@ static command_result client_name(hf_connection *connection, hf_text what, const
             reply_null(writer);
         return COMMAND_DONE;
     }
-    if (!greeting_set_name(connection, argument_of(request, 2)))
+    if (!connection_set_name(connection, argument_of(request, 2)))
         return connection_refuse(connection, GATEWAY_GENERAL,
                                  "Client names cannot contain spaces, newlines or special characters.");
     reply_simple(writer, "OK");

@@ -22,7 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { READ_LEAST = 16 << 10, NOT_YET_KNOWN = 256 };
+enum { READ_LEAST = 16 << 10, NOT_YET_KNOWN = 256, SHRINK_MS = 1000 };
 
 /* Before a login little is believed: the largest thing to say is HELLO 3 AUTH user password SETNAME name. */
 static const request_limits limits_before_login = {
@@ -232,6 +232,7 @@ static void pause_if_full(hf_connection *connection) {
 /* Orders from `at` on are to be read again once there is room in the log ring. */
 static void wait_for_ring(hf_connection *connection) {
     connection->paused |= PAUSE_RING;
+    connection->ring_full_at = connection->worker->durable;
     counter_add_relaxed(&connection->worker->counters.ring_full, 1); /* relaxed: a figure */
     connection_touch(connection);
 }
@@ -470,6 +471,8 @@ void connection_end_turn(hf_connection *connection) {
     if ((connection->paused & PAUSE_OUTPUT) &&
         output_size(&connection->out) <= connection->worker->server->settings->output_pause_bytes / 2)
         connection_resume(connection, PAUSE_OUTPUT);
+    if (connection->worker->durable != connection->ring_full_at)
+        connection_resume(connection, PAUSE_RING); /* it moved before this connection was among those that are told */
     if (connection->feed)
         events_go_on(connection, false);
     if (connection->input_ended && !connection->ending && !connection->paused) {
@@ -559,6 +562,17 @@ void connection_login(hf_connection *connection, const access_user *user) {
     throttle_reset(connection);
 }
 
+bool connection_set_name(hf_connection *connection, hf_text name) {
+    for (uint32_t i = 0; i < name.length; i++)
+        if (name.bytes[i] < '!' || name.bytes[i] > '~')
+            return false;
+    if (name.length > CONNECTION_NAME)
+        return false;
+    registry_set_text(&connection->worker->server->registry, connection->card.name, sizeof connection->card.name,
+                      name.bytes, name.length);
+    return true;
+}
+
 void connection_reset(hf_connection *connection) {
     events_stop(connection);
     session_leave(connection);
@@ -613,7 +627,8 @@ void connection_sweep(hf_connection *connection, uint64_t now_ns) {
             push_heartbeat(connection, now_ns);
         if (connection->feed)
             events_go_on(connection, true);
-        if (output_size(&connection->out) == 0)
+        connection_resume(connection, PAUSE_RING);
+        if (is_past(now_ns, connection->received_ns, SHRINK_MS))
             output_shrink(&connection->out);
     }
 }
@@ -662,8 +677,8 @@ static void fill_card(hf_connection *connection, uint64_t id) {
 }
 
 static void set_socket_options(int fd) {
-    /* Those of TCP fail on a Unix socket, where they are not needed. A peer that vanished is found within a minute and a
-     * half. */
+    /* Those of TCP fail on a Unix socket, where they are not needed. A peer that vanished is found within a minute and
+     * a half. */
     int on = 1, idle_s = 60, interval_s = 10, probes = 3;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);

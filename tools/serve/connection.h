@@ -105,8 +105,9 @@ typedef struct hf_connection {
     bool counted_before_login;
 
     unsigned paused;
-    bool ending;      /* close once everything is sent */
-    bool input_ended; /* the client sends nothing more */
+    uint64_t ring_full_at; /* the durable epoch when it was paused for the log ring */
+    bool ending;           /* close once everything is sent */
+    bool input_ended;      /* the client sends nothing more */
     bool closed;
     connection_end end;
 
@@ -178,6 +179,8 @@ static inline bool connection_take_silence(hf_connection *connection) {
 
 hf_session *connection_session(const hf_connection *connection);
 void connection_login(hf_connection *connection, const access_user *user);
+/* False: it is too long, or has bytes that are no letters, digits or signs. */
+bool connection_set_name(hf_connection *connection, hf_text name);
 /* As a new connection is; the connection's user too. */
 void connection_reset(hf_connection *connection);
 /* The log failed: what is held back is never going to be acknowledged. */

@@ -37,19 +37,6 @@ command_result auth_command(hf_connection *connection, const command_request *re
     return COMMAND_DONE;
 }
 
-static bool set_name(hf_connection *connection, hf_text name) {
-    for (uint32_t i = 0; i < name.length; i++)
-        if (name.bytes[i] < '!' || name.bytes[i] > '~')
-            return false;
-    if (name.length > CONNECTION_NAME)
-        return false;
-    registry_set_text(&connection->worker->server->registry, connection->card.name, sizeof connection->card.name,
-                      name.bytes, name.length);
-    return true;
-}
-
-bool greeting_set_name(hf_connection *connection, hf_text name) { return set_name(connection, name); }
-
 static void reply_hello(hf_connection *connection) {
     reply_writer *writer = &connection->writer;
     reply_map(writer, 7);
@@ -100,7 +87,7 @@ command_result hello_command(hf_connection *connection, const command_request *r
             "HELLO must be called with the client already authenticated, otherwise the HELLO <proto> "
             "AUTH <user> <pass> option can be used to authenticate the client and select the RESP "
             "protocol version at the same time");
-    if (has_name && !set_name(connection, name))
+    if (has_name && !connection_set_name(connection, name))
         return connection_refuse(connection, GATEWAY_GENERAL,
                                  "Client names cannot contain spaces, newlines or special characters.");
     connection->writer.protocol = (int)protocol;

@@ -20,7 +20,7 @@ typedef struct hf_server {
     uint64_t started_ms, started_ns; /* by the wall clock, and by uv_hrtime */
     char run_id[41];
 
-    bool killed; /* flag: the kill switch is on */
+    bool killed;                                               /* flag: the kill switch is on */
     uint64_t connections, before_login, feeds, named_sessions; /* tallies: now */
     uint64_t accepted, refused_connections;                    /* tallies: ever */
     uint64_t closed_ticket; /* tally: the highest ticket of a named session that was closed */
