@@ -118,7 +118,10 @@ static void find_reach(const repair *r, const hf_wal_position *position, reach *
     }
 }
 
-static void name_epoch(repair *r, uint64_t epoch) { r->highest_named = max64(r->highest_named, epoch); }
+/* The durable page has no digest: what can be no epoch was never told. */
+static void name_epoch(repair *r, uint64_t epoch) {
+    r->highest_named = max64(r->highest_named, epoch <= HF_BATCH_MAX_NUMBER ? epoch : 0);
+}
 
 /* Reads the log from every start. The best is the one that reaches furthest; of several, the newest. */
 static int find_reaches(repair *r) {

@@ -133,6 +133,20 @@ Test(repair, mends_a_log_without_an_epoch) {
     hf_simulated_free(disk);
 }
 
+/* Found by tests/fuzz/log.c: the page has no digest. What is above every epoch that can be is no epoch that was told. */
+Test(repair, does_not_note_what_can_be_no_epoch) {
+    sample s = make_sample();
+    uint8_t most[8];
+    memset(most, 0xff, sizeof most);
+    hf_simulated_poke(s.disk, KIT_DIRECTORY "/durable", 40, most, sizeof most); /* committed */
+    hf_repair_report report;
+    CHECK(open_result(s.disk, NULL, NULL) == HF_ECORRUPT, "%s", hf_error_detail());
+    CHECK(repair_log(s.disk, true, &report) == HF_SUCCESS && report.cut, "%s", hf_error_detail());
+    CHECK(report.kept_epoch == EPOCHS && report.lost_epoch == EPOCHS, "lost %llu", (unsigned long long)report.lost_epoch);
+    check_kept(s.disk, &s.all, EPOCHS, EPOCHS);
+    hf_simulated_free(s.disk);
+}
+
 static void expect_bytes(hf_simulated *disk, const char *name, const uint8_t *bytes, size_t length) {
     char path[HF_PATH_ROOM];
     size_t found;
