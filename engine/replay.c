@@ -706,6 +706,14 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
     return HF_SUCCESS;
 }
 
+uint64_t hf_replay_room(const hf_replay *replay) {
+    uint64_t room = 0;
+    for (size_t i = 0; i < replay->open_count; i++) {
+        room += hf_record_need(replay->open[i].line_count);
+    }
+    return room;
+}
+
 int hf_replay_resolve(hf_replay *replay) {
     int error = HF_SUCCESS;
     for (size_t i = 0; i < replay->open_count && !error; i++) {
