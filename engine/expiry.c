@@ -97,7 +97,9 @@ static bool drain(const hf_engine *engine, hf_shard *shard, hf_hints *hints, uin
     bool room = true;
     for (; head != tail && room && most > 0; most--) {
         hf_wheel_entry entry = hints->entries[head % HF_HINTS];
-        hf_prefetch_read(hf_slot_at(engine, hints->entries[(head + AHEAD) % HF_HINTS].slot)); /* an old one is a slot, too */
+        if (tail - head > AHEAD) { /* what lies behind the tail is just being written */
+            hf_prefetch_read(hf_slot_at(engine, hints->entries[(head + AHEAD) % HF_HINTS].slot));
+        }
         if (is_dead((void *)(uintptr_t)engine, entry)) {
             shard->dropped++;
         } else {

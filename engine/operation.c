@@ -187,6 +187,7 @@ static bool was_settled(const hf_call *call) { return call->settled_ms >= call->
 /* Ends the operation whose line `index` could not be taken from a SKU that has *counter. */
 static hf_verdict refuse(hf_call *call, hf_step_result why, uint32_t given, const hf_counter *counter, hf_state state) {
     hf_reply *reply = call->reply;
+    const hf_op *op = call->op;
     reply->line = given;
     reply->version = counter->version;
     switch (why) {
@@ -201,9 +202,9 @@ static hf_verdict refuse(hf_call *call, hf_step_result why, uint32_t given, cons
     default:
         return fail(call, hf_fail(HF_ERANGE, "%s: on_hand %lld, quantity %lld, version %llu: the counter would leave its range "
                                              "(on_hand at most %lld)",
-                                  hf_op_text(call->op->type), (long long)counter->on_hand,
-                                  (long long)call->op->lines[given].quantity, (unsigned long long)counter->version,
-                                  (long long)HF_MAX_QUANTITY));
+                                  hf_op_text(op->type), (long long)counter->on_hand,
+                                  (long long)(begins(op->type) ? op->lines[given].quantity : call->session->lines[given].quantity),
+                                  (unsigned long long)counter->version, (long long)HF_MAX_QUANTITY));
     }
 }
 
@@ -571,7 +572,14 @@ static hf_verdict take_reserved(hf_call *call, uint64_t word, bool late, bool *m
     return again ? HF_WANTS_SETTLING : refuse(call, why, failed, &counter, hf_slot_public_state(before));
 }
 
+/* Whether an ended id need not be remembered any more. A late payment for it is answered as if it was forgotten: replay may have
+ * forgotten it, whose clock is that of the records before, and with it what it was first answered. */
+static bool is_overdue(const hf_call *call, const hf_slot *slot) {
+    return hf_slot_when(slot) + call->session->engine->options.retention_ms <= call->now_ms;
+}
+
 static hf_verdict confirm(hf_call *call) {
+    const hf_slot *slot = hf_slot_at(call->session->engine, call->slot);
     for (;;) {
         hf_slot_state state;
         uint64_t word;
@@ -579,6 +587,9 @@ static hf_verdict confirm(hf_call *call) {
         hf_verdict verdict = current_state(call, &state, &word);
         if (verdict != HF_DONE) {
             return verdict;
+        }
+        if (state == HF_SLOT_EXPIRED && is_overdue(call, slot)) {
+            return answer(call, HF_OUTCOME_NOT_FOUND, HF_STATE_UNKNOWN);
         }
         switch (state) {
         case HF_SLOT_LIVE:

@@ -276,6 +276,9 @@ static int write_note(const repair *r, const char *path, uint64_t epoch) {
 static int note_highest(const repair *r) {
     const reach *to = &r->reaches[r->best];
     char path[HF_PATH_ROOM];
+    if (r->report->lost_epoch == 0) {
+        return HF_SUCCESS; /* nobody was ever told of an epoch */
+    }
     int error = hf_cut_path(r->files, r->wal->directory, to->generation, to->offset, path);
     return error != HF_SUCCESS ? error : write_note(r, path, r->report->lost_epoch);
 }

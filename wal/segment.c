@@ -69,7 +69,7 @@ void hf_segment_path(char path[HF_PATH_ROOM], const char *directory, const char 
     (void)length;
 }
 
-/* "<prefix>-<16 lower-case hexadecimal digits>" */
+/* "<prefix>-<16 lower-case hexadecimal digits>", from 1 */
 static bool parse_name(const char *name, const char *prefix, uint64_t *generation) {
     size_t length = strlen(prefix);
     if (strncmp(name, prefix, length) != 0 || name[length] != '-') {
@@ -85,7 +85,7 @@ static bool parse_name(const char *name, const char *prefix, uint64_t *generatio
         }
         *generation = *generation << 4 | (uint64_t)(found - hexadecimal);
     }
-    return name[16] == 0;
+    return name[16] == 0 && *generation > 0;
 }
 
 static int add_generation(hf_generations *list, uint64_t generation) {

@@ -37,7 +37,8 @@ def _machine(document):
             ("system", f"{machine['system']}, Linux {machine['kernel']}"),
             ("log and peers' files", f"{log['file_system']} on {log['device']}, write cache: {log['write_cache']}"),
             ("run", f"{document['date']}, {document['seconds']:.0f} s; meanwhile other programs used {document['others_seconds']:.0f} s of "
-                    f"processor time, other guests of the host took {document['stolen_seconds']:.0f} s")]
+                    f"processor time, other guests of the host took {document['stolen_seconds']:.0f} s"
+                    + (" (--priority: they stood behind)" if document["priority"] else ""))]
     return _table(("", ""), rows)
 
 

@@ -26,7 +26,7 @@ IN_MEMORY = {
     "redis_without_aof": [{"threads": t, "batch": b} for t, b in ((4, 256), (1, 256), (1, 2000), (16, 64))],
     "lfht": [{"threads": 1}, {"threads": 2}],
 }
-HOLDFAST = [{"batch": b} for b in (None, 32)]
+HOLDFAST = [{"batch": b, "delay_us": d} for d in (100, 0) for b in (None, 32)]
 
 
 @contextlib.contextmanager
@@ -54,16 +54,6 @@ def _program(run, name, server, settings):
     return contestant
 
 
-def _try(run, make, candidates, field="operations_per_second"):
-    """The best of the candidates by one short turn each, and what each did."""
-    tried = []
-    for settings in candidates:
-        with Stage({"it": make(settings)}) as stage:
-            rate = stage.rounds(1, 0.5 if run.quick else 1.0, patience=1)["it"][0][field]
-        tried.append({"settings": settings, "operations_per_second": rate})
-    return max(tried, key=lambda one: one["operations_per_second"])["settings"], tried
-
-
 def _candidates(run, all_of):
     return all_of[:2] if run.quick else all_of
 
@@ -78,7 +68,8 @@ def _enter_peers(run, stack, wanted):
             if server not in shared:
                 shared[server] = stack.enter_context(_server_of(run, server))
             process, where, configuration = shared[server]
-            best, tried = _try(run, lambda settings: _program(run, name, process, where | settings), _candidates(run, candidates))
+            best, tried = run.best(lambda **settings: _program(run, name, process, where | settings),
+                                   _candidates(run, candidates))
             peers[name] = (_program(run, name, process, where | best),
                            {"best": best, "configuration": configuration, "tried": tried})
             run.say(f"  {name}: best {best}")
@@ -95,8 +86,8 @@ def _measure(run, wanted, holdfast, candidates):
         peers, stopped = _enter_peers(run, stack, wanted)
         contestants = {}
         try:
-            best, tried = _try(run, holdfast, candidates)
-            contestants["holdfast"] = holdfast(best)
+            best, tried = run.best(holdfast, candidates)
+            contestants["holdfast"] = holdfast(**best)
             found["holdfast"] = {"best": {"threads": 2} | best, "tried": tried}
         except Failed as failed:
             stopped["holdfast"] = str(failed)
@@ -132,7 +123,7 @@ def _rounds(run, contestants, stopped):
 def durable(run):
     """{key: ratio or Failed} for vs_...; all figures go to run.figures["peers"]."""
     found, stopped = _measure(
-        run, DURABLE, lambda settings: run.holdfast(log="on", threads=2, in_flight=10000, retention=1000, warm=1.5, **settings), HOLDFAST)
+        run, DURABLE, lambda **settings: run.holdfast(log="on", threads=2, in_flight=10000, retention=1000, warm=1.5, **settings), HOLDFAST)
     run.figures["peers_durable"] = {"figures": _without_answers(found), "not_measured": stopped}
     ratios = {}
     for name in ("redis", "sqlite", "rocksdb", "lmdb", "postgres"):
@@ -146,7 +137,7 @@ def durable(run):
 
 
 def in_memory(run):
-    found, stopped = _measure(run, IN_MEMORY, lambda settings: run.holdfast(**settings),
+    found, stopped = _measure(run, IN_MEMORY, lambda **settings: run.holdfast(**settings),
                               [{"threads": t, "batch": b} for t in (1, 2) for b in (None, 32)])
     run.figures["peers_in_memory"] = {"figures": _without_answers(found), "not_measured": stopped}
 

@@ -51,6 +51,15 @@ class Run:
         with Stage(contestants) as stage:
             return stage.rounds(rounds or self.rounds, self.seconds if seconds is None else seconds)
 
+    def best(self, make, candidates):
+        """The best of some settings by one short turn each, and what each did."""
+        tried = []
+        for settings in candidates:
+            with Stage({"it": make(**settings)}) as stage:
+                answer = stage.rounds(1, 0.5 if self.quick else 1.0, patience=1)["it"][0]
+            tried.append({"settings": settings, "operations_per_second": answer["operations_per_second"]})
+        return max(tried, key=lambda one: one["operations_per_second"])["settings"], tried
+
     def say(self, text):
         print(text, file=sys.stderr, flush=True)
 

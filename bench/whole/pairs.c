@@ -273,6 +273,9 @@ static void report(crew *team, const hf_stats *before, const hf_stats *after) {
     report_count("expired", after->expired - before->expired);
     report_count("live", after->live);
     report_count("ids", after->ids);
+    report_count("id_slots", after->id_slots);
+    report_count("wheel_entries", after->wheel_entries);
+    report_count("memory_bytes", after->memory_bytes);
     report_count("retries", retries);
     report_count("refused", refused);
     report_end();

@@ -69,4 +69,21 @@ if [ -w /dev/full ]; then
     status "$holdfast" run --dir "$work/d3" "$work/flow.csv" --outcomes /dev/full
     [ "$status" -ne 0 ] || fail "/dev/full as outcomes file"
 fi
+
+# An outcomes file whose disk is full: no operation is durable whose outcome is not, and with room again the run goes on.
+mkdir "$work/small"
+if mount -t tmpfs -o size=16k tmpfs "$work/small" 2>/dev/null; then
+    trap 'umount "$work/small"; rm -rf "$work"' EXIT
+    "$holdfast" demo --rows 8000 --seed 3 >"$work/long.csv"
+    "$holdfast" run --dir "$work/undisturbed" "$work/long.csv" --outcomes "$work/long.o" >/dev/null
+    status "$holdfast" run --dir "$work/d4" "$work/long.csv" --outcomes "$work/small/o.csv" --batch 100
+    expect_status 3 "a full disk under the outcomes file"
+    expect_in "$work/err" "o.csv: writing" "a full disk under the outcomes file"
+    mount -o remount,size=4m "$work/small"
+    status "$holdfast" run --dir "$work/d4" "$work/long.csv" --outcomes "$work/small/o.csv"
+    expect_status 0 "with room again"
+    same "$work/small/o.csv" "$work/long.o" "with room again"
+else
+    echo "SKIPPED: a full disk under the outcomes file, a file system cannot be mounted here"
+fi
 echo "outcomes file: cut back, gone on with, or refused unchanged"

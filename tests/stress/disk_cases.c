@@ -573,6 +573,25 @@ static void checkpoints_of_short_lives(void) {
     crash_disk_free(s.disk);
 }
 
+/* ---- the log goes on while a checkpoint scans ------------------------------------------------------------------------------------------ */
+
+static void fill_at_first_block(stage *s, unsigned block) {
+    if (block == 1) {
+        fill_segment(s);
+        fill_segment(s);
+    }
+}
+
+/* Epochs of the scan's time stand in the segment that was open before it: replay begins there, not where the log is by then. */
+static void the_log_goes_on_while_a_checkpoint_scans(void) {
+    stage s;
+    begin(&s, 1000000);
+    receive(&s, 1, "first", 1);
+    checkpoint(&s, fill_at_first_block);
+    lose_power(&s, "stage");
+    end(&s);
+}
+
 /* ---- main ------------------------------------------------------------------------------------------------------------------------ */
 
 int main(int count, char **arguments) {
@@ -590,6 +609,7 @@ int main(int count, char **arguments) {
         {"a damaged checkpoint is no fallback", a_damaged_checkpoint_is_no_fallback},
         {"ids forgotten in the order of their ends", forgotten_in_order},
         {"checkpoints of short lives", checkpoints_of_short_lives},
+        {"the log goes on while a checkpoint scans", the_log_goes_on_while_a_checkpoint_scans},
     };
     (void)harness_begin("disk_cases");
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

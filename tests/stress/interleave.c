@@ -32,7 +32,7 @@
 
 #define U(value) ((unsigned long long)(value))
 #define RETENTION UINT64_C(1000)
-#define SECONDS 24.0 /* for all scenes together */
+#define SECONDS 20.0 /* for all scenes together, and a quarter more for those by chance */
 
 #define TO_THE_END (UINT32_C(1) << 30)
 
@@ -231,9 +231,11 @@ static void read_all(stage *s, hf_session *session, char id) {
 
 static void grow(stage *s) {
     hf_section_register();
+    pthread_mutex_lock(&s->engine->keeper_mutex); /* one thread at a time migrates */
     CHECK(hf_index_renew(s->engine->index, 64), "out of memory");
     while (hf_index_migrate(s->engine->index, 1 << 16)) {
     }
+    pthread_mutex_unlock(&s->engine->keeper_mutex);
     hf_section_unregister();
 }
 
@@ -409,6 +411,10 @@ static void leave(void *context) {
                  {FORGET, 0, 0, 0}}}})                                                                                 \
     X({.name = "forget-late",                                                                                          \
        .turns = "B?A?B!A!",                                                                                            \
+       .actors = 2,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1t1", 5}, {CLOCK, 0, 0, 9}, {POLL, 0, 0, 0}, {CLOCK, 0, 0, RETENTION - 1}},  \
+       .acts = {{{CONFIRM, 'a', 0, 0}}, {{CLOCK, 0, 0, 1}, {POLL, 0, 0, 0}, {POLL, 0, 0, 0}}}})                        \
+    X({.name = "forgotten-late",                                                                                       \
        .actors = 2,                                                                                                    \
        .before = {STOCK, {RESERVE, 'a', "s1t1", 5}, {CLOCK, 0, 0, 9}, {POLL, 0, 0, 0}, {CLOCK, 0, 0, RETENTION}},      \
        .acts = {{{CONFIRM, 'a', 0, 0}}, {{POLL, 0, 0, 0}}}})                                                           \
@@ -701,7 +707,7 @@ static void judge(stage *s) {
 
 /* ---- schedules --------------------------------------------------------------------------------------------------- */
 
-static uint64_t runs, points;
+static uint64_t runs, points, seed_now;
 static char now_playing[256];
 
 /* An assertion, or a fault: says which schedule it was. */
@@ -720,8 +726,8 @@ static uint32_t play(const scene *which, const schedule *plan, uint64_t *longest
     uint32_t used;
     begin_stage(&s, which);
     s.plan = *plan;
-    snprintf(now_playing, sizeof now_playing, "interleave: it crashed with HF_SCENE=%s HF_PLAN=\"%s\"\n", which->name,
-             schedule_text(plan));
+    snprintf(now_playing, sizeof now_playing, "interleave: it crashed with HF_SEED=%llu HF_SCENE=%s HF_PLAN=\"%s\"\n",
+             U(seed_now), which->name, schedule_text(plan));
     for (unsigned i = 0; i < ACTORS; i++) {
         roles[i] = (role){&s, i};
         actors[i] = (schedule_actor){.enter = enter, .act = act, .leave = leave, .context = &roles[i]};
@@ -789,6 +795,58 @@ static void play_random(const scene *which, uint64_t *random, double until) {
     }
 }
 
+/* ---- a scene by chance ----------------------------------------------------------------------------------------- */
+
+static move move_by_chance(uint64_t *random) {
+    static const kind kinds[] = {RESERVE, RESERVE, RESERVE, PURCHASE, RECEIVE, CONFIRM, CONFIRM, CANCEL,     EXTEND,
+                                 EXTEND,  CLOCK,   CLOCK,   SETTLE,   POLL,    READ,    SUBMIT,  CHECKPOINT, GROW};
+    static const char *const lines[] = {"s1", "t2", "s1t1", "t2s1", "s3", "n1", "s2n1", "15", "21", "12s1"};
+    move m = {.kind = kinds[harness_below(random, sizeof kinds / sizeof kinds[0])]};
+    m.id = (char)('a' + harness_below(random, 3));
+    m.lines = lines[harness_below(random, m.kind == RECEIVE ? 2 : 10)];
+    m.number = m.kind == CLOCK ? 1 + harness_below(random, 30) : 1 + harness_below(random, 40);
+    if (m.kind == RECEIVE) { /* of one line, an id of its own and now and then a new SKU */
+        static const char *const received[] = {"s1", "t2", "n4", "15", "25"};
+        m.lines = received[harness_below(random, 5)];
+        m.id = (char)('d' + harness_below(random, 20));
+    }
+    return m;
+}
+
+static scene scene_by_chance(uint64_t *random) {
+    scene made = {.name = "any", .actors = 2 + (unsigned)harness_below(random, 2), .before = {STOCK}};
+    made.cold = harness_chance(random, 20);
+    made.named = harness_chance(random, 20);
+    for (unsigned i = 2; i < 5; i++) {
+        made.before[i] = move_by_chance(random);
+    }
+    for (unsigned actor = 0; actor < made.actors; actor++) {
+        for (uint64_t i = 0, count = 1 + harness_below(random, 3); i < count; i++) {
+            made.acts[actor][i] = move_by_chance(random);
+        }
+    }
+    return made;
+}
+
+/* Each round is a scene, and schedules of it, from a seed of its own. */
+static void play_any(uint64_t seed, double until) {
+    uint64_t before = runs, rounds = 0;
+    do {
+        uint64_t random = seed;
+        scene made = scene_by_chance(&random);
+        uint64_t longest[ACTORS];
+        harness_seed_is(seed_now = seed);
+        (void)play(&made, &(schedule){.count = 0}, longest);
+        for (int i = 0; i < 8; i++) {
+            schedule plan = plan_by_chance(&made, &random, longest);
+            (void)play(&made, &plan, NULL);
+        }
+        seed = harness_next(&seed);
+        rounds++;
+    } while (harness_seconds() < until);
+    printf("interleave: any: %llu scenes by chance, %llu schedules\n", U(rounds), U(runs - before));
+}
+
 static schedule plan_of(const char *text) {
     schedule plan = {.count = 0};
     for (int length; plan.count < SCHEDULE_TURNS; plan.count++, text += length) {
@@ -810,7 +868,7 @@ static void name_many(void) {
 }
 
 int main(void) {
-    uint64_t random = harness_begin("interleave");
+    uint64_t random = seed_now = harness_begin("interleave");
     const char *only = getenv("HF_SCENE"), *plan = getenv("HF_PLAN");
     size_t count = sizeof scenes / sizeof scenes[0];
     (void)prctl(PR_SET_THP_DISABLE, 1, 0, 0,
@@ -834,6 +892,9 @@ int main(void) {
         play_random(&scenes[i], &random, from + (double)harness_rounds(1) * harness_time(SECONDS) / (double)count);
         printf("interleave: %-16s %llu schedules, %.1f s\n", scenes[i].name, U(runs - runs_before),
                harness_seconds() - from);
+    }
+    if (!only || strcmp(only, "any") == 0) {
+        play_any(random, harness_rounds(0) == 1 ? 0 : harness_seconds() + (double)harness_rounds(1) * SECONDS / 4);
     }
     schedule_close();
     printf("interleave: %llu schedules, %llu atomics\n", U(runs), U(points));

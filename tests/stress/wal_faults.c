@@ -133,7 +133,7 @@ static void make_chained(world *w) {
 
 static void make_nothing(world *w) { (void)w; }
 
-/* A torn epoch longer than what is read or copied at once. */
+/* A torn epoch longer than what is read or copied at once; nobody vouches for the one before it. */
 static void make_long(world *w) {
     hf_wal *wal;
     kit_segment_bytes = 768 << 10;
@@ -145,10 +145,12 @@ static void make_long(world *w) {
     }
     hf_wal_close(wal);
     kit_segment_bytes = KIT_SEGMENT;
+    hf_simulated_remove(w->disk, KIT_DIRECTORY "/durable");
     w->next += 2;
 }
 
-/* A segment that was taken into use and not yet written, behind one with much room left. */
+/* A segment that was taken into use and not yet written, behind one with much room left, and a stray byte far behind.
+ */
 static void make_roomy(world *w) {
     hf_wal *wal;
     kit_segment_bytes = 768 << 10;
@@ -159,6 +161,7 @@ static void make_roomy(world *w) {
     kit_segment_bytes = KIT_SEGMENT;
     const hf_files *files = hf_simulated_files(w->disk);
     MUST(files->rename(files->context, "/log/spare-0000000000000002", kit_segment(2)) == 0, "rename");
+    MUST(hf_simulated_poke(w->disk, kit_segment(1), (768 << 10) - 100, "x", 1), "poke");
 }
 
 static void make_world(world *w, const char *name, void (*make)(world *w)) {
@@ -396,7 +399,7 @@ int main(void) {
                   {"a torn log", make_torn, HF_CALLS},
                   {"an empty last segment", make_chained, HF_CALLS},
                   {"a long torn epoch", make_long, HF_CALL_READ},
-                  {"an unused last segment", make_roomy, HF_CALL_READ}};
+                  {"a stray byte", make_roomy, HF_CALL_READ}};
     for (size_t i = 0; i < sizeof worlds / sizeof worlds[0]; i++) {
         static world w;
         make_world(&w, worlds[i].name, worlds[i].make);

@@ -16,7 +16,7 @@ enum { PAGE = 4096, SECTOR = 512, SECTORS = PAGE / SECTOR, HANDLES = 64, FAILED 
 
 typedef struct page {
     unsigned references;
-    uint8_t bytes[PAGE];
+    _Alignas(max_align_t) uint8_t bytes[PAGE]; /* what is mapped is read and written by words */
 } page;
 
 typedef struct node {

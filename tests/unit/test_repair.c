@@ -116,6 +116,23 @@ Test(repair, leaves_a_good_log_and_a_torn_tail_alone) {
     hf_simulated_free(s.disk);
 }
 
+/* Found by tests/fuzz/log.c: there is no epoch to note, and a note of epoch 0 cannot be made. */
+Test(repair, mends_a_log_without_an_epoch) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal;
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(hf_wal_prepare(wal, 1) == 1, "%s", hf_error_detail());
+    hf_wal_close(wal);
+    const hf_files *files = hf_simulated_files(disk);
+    CHECK(files->rename(files->context, KIT_DIRECTORY "/spare-0000000000000002", kit_segment(3)) == 0, "rename");
+    hf_repair_report report;
+    CHECK(open_result(disk, NULL, NULL) == HF_ECORRUPT, "%s", hf_error_detail());
+    CHECK(repair_log(disk, true, &report) == HF_SUCCESS && report.damaged && report.cut, "%s", hf_error_detail());
+    CHECK(report.kept_epoch == 0 && report.lost_epoch == 0, "epochs %llu", (unsigned long long)report.lost_epoch);
+    check_kept(disk, &(kit_list){.count = 0}, 0, 0);
+    hf_simulated_free(disk);
+}
+
 static void expect_bytes(hf_simulated *disk, const char *name, const uint8_t *bytes, size_t length) {
     char path[HF_PATH_ROOM];
     size_t found;

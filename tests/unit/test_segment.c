@@ -197,6 +197,8 @@ Test(segment, only_exact_names_are_listed) {
         "segment-000000000000000A",
         "segment-00000000000000001",
         "segment-1",
+        "segment-0000000000000000", /* found by tests/fuzz/log.c: a follower began there, a recovery did not */
+        "spare-0000000000000000",
         "spare-00000000000000e5",
         "spare-00000000000000e6.tmp",
         "cut-00000007-00001000-1",
