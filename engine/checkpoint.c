@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "retention.h"
 #include "seal.h"
 #include "stock.h"
 #include "wal/batch.h"
@@ -645,6 +646,7 @@ int hf_checkpoint_load(hf_engine *engine, hf_replay *replay, hf_checkpoint_heade
     error = error ? error : open_newest(&reader, engine->directory, hf_wal_uuid(engine->wal), header);
     if (!error && reader.file >= 0) {
         error = take_all(&reader, replay, header);
+        error = error ? error : hf_remembered_sort(engine->keeper);
     } else {
         *header = (hf_checkpoint_header){{0}, 0, 0, 0};
     }

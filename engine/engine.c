@@ -487,6 +487,21 @@ static int replay_directory(hf_engine *engine, hf_replay *replay, hf_wal_found *
     return error;
 }
 
+/* What recovery has to say goes into one epoch, and so into the keeper's ring at once: a larger one where many sessions left large
+ * operations open. */
+static int fit_ring(hf_engine *engine, const hf_replay *replay) {
+    hf_ring *ring = &engine->keeper->ring;
+    uint64_t room = HF_RECORD_FEW + hf_replay_room(replay), size = ring->size;
+    while (size < room) {
+        size *= 2;
+    }
+    if (size == ring->size) {
+        return HF_SUCCESS;
+    }
+    hf_ring_close(ring);
+    return hf_ring_open(ring, size);
+}
+
 /* The first records of this term, and what recovery has to say; then all of it is made durable. */
 static int begin_term(hf_engine *engine, hf_replay *replay, const hf_wal_found *found) {
     uint64_t last = found->highest_seen > found->last_epoch ? found->highest_seen : found->last_epoch;
@@ -500,11 +515,15 @@ static int begin_term(hf_engine *engine, hf_replay *replay, const hf_wal_found *
         return hf_replay_resolve(replay);
     }
     engine->term = found->term + 1;
+    int error = fit_ring(engine, replay);
+    if (error) {
+        return error;
+    }
     hf_section_enter();
     hf_entry mark = {.type = HF_RECORD_RECOVERY, .time_ms = engine->now_ms, .number = (uint32_t)engine->term};
     hf_ring_append(&engine->keeper->ring, hf_engine_epoch(engine), &mark);
     hf_section_leave();
-    int error = hf_replay_resolve(replay);
+    error = hf_replay_resolve(replay);
     error = error ? error : hf_seal(engine, true);
     return error == HF_EPOISONED ? HF_EIO : error; /* nobody has this engine that could be poisoned */
 }

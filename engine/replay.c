@@ -12,6 +12,7 @@
 #include "retention.h"
 #include "seal.h"
 #include "stock.h"
+#include "wal/batch.h"
 #include "wal/error.h"
 
 typedef struct hf_sum {
@@ -642,6 +643,7 @@ int hf_replay_epoch(void *context, const hf_wal_epoch *epoch) {
     hf_replay *replay = context;
     replay->epoch = epoch->epoch;
     replay->engine->replayed_epochs++;
+    replay->engine->checkpoint_log_bytes -= hf_batch_size(epoch->length); /* below 0: written since the checkpoint, before this open */
     int error = each_chunk(replay, epoch, true);
     error = error ? error : each_chunk(replay, epoch, false);
     error = error ? error : end_epoch(replay);
@@ -704,6 +706,14 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
     hf_section_leave();
     engine->undone++;
     return HF_SUCCESS;
+}
+
+uint64_t hf_replay_room(const hf_replay *replay) {
+    uint64_t room = 0;
+    for (size_t i = 0; i < replay->open_count; i++) {
+        room += hf_record_need(replay->open[i].line_count);
+    }
+    return room;
 }
 
 int hf_replay_resolve(hf_replay *replay) {

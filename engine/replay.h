@@ -37,7 +37,9 @@ int hf_replay_session(hf_replay *replay, uint32_t number, const void *name, size
 /* An hf_wal_replay. */
 int hf_replay_epoch(void *replay, const hf_wal_epoch *epoch);
 int hf_replay_finish(hf_replay *replay);
-/* After the recovery mark. Outside a section. HF_EAGAIN never: the ring is made large enough by sealing. */
+/* Bytes of the keeper's ring that hf_replay_resolve may want. */
+uint64_t hf_replay_room(const hf_replay *replay);
+/* After the recovery mark, and in one epoch with it. Outside a section. HF_ENOMEM: the ring has not as much room. */
 int hf_replay_resolve(hf_replay *replay);
 void hf_replay_free(hf_replay *replay);
 

@@ -12,6 +12,9 @@
 #include "retention.h"
 
 #include <assert.h>
+#include <stdlib.h>
+
+#include "wal/error.h"
 
 enum { AT_ONCE = 4, SLICE = 256 };
 
@@ -167,4 +170,39 @@ bool hf_forget_for_others(hf_session *keeper, uint64_t now_ms, uint64_t idle_ms)
     hf_pool_settle(&engine->slots, &keeper->slots, &engine->grace, true);
     hf_pool_settle(&engine->blocks, &keeper->blocks, &engine->grace, true);
     return waits || keeper->slots.young.count > 0 || keeper->slots.old.count > 0;
+}
+
+/* ---- what a checkpoint told of ---------------------------------------------------------------------------------------------- */
+
+typedef struct hf_ended {
+    uint64_t when_ms;
+    uint32_t slot;
+} hf_ended;
+
+static int by_end(const void *left, const void *right) {
+    const hf_ended *a = left, *b = right;
+    return (a->when_ms > b->when_ms) - (a->when_ms < b->when_ms);
+}
+
+int hf_remembered_sort(hf_session *session) {
+    const hf_pool *slots = &session->engine->slots;
+    hf_pool_chain *list = own_list(&session->remembered);
+    uint32_t count = list->count;
+    hf_ended *ended = count > 0 ? reallocarray(NULL, count, sizeof *ended) : NULL;
+    if (count > 0 && !ended) {
+        return hf_fail(HF_ENOMEM, "no memory to sort %u ids", count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t slot = hf_pool_pop(slots, list);
+        ended[i] = (hf_ended){hf_slot_when(hf_slot_at(session->engine, slot)), slot};
+    }
+    if (count > 0) {
+        qsort(ended, count, sizeof *ended, by_end);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        hf_pool_append(slots, list, ended[i].slot);
+    }
+    free(ended);
+    hf_store_relaxed(&session->remembered.due, first_due(session->engine, list)); /* relaxed: a hint to the keeper */
+    return HF_SUCCESS;
 }

@@ -23,6 +23,10 @@ static inline void hf_forget_due(hf_session *session, uint64_t now_ms) {
     }
 }
 
+/* Puts what the session remembers into the order of its ends, in which it is forgotten; before the engine has any other thread.
+ * HF_ENOMEM */
+int hf_remembered_sort(hf_session *session);
+
 /* The keeper's turn, outside a section: takes over lists that have been due for `idle_ms`, and forgets what is due of those
  * taken over before. Returns whether it waits for a grace period. */
 bool hf_forget_for_others(hf_session *keeper, uint64_t now_ms, uint64_t idle_ms);

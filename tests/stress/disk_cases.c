@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DIRECTORY "disk/engine"
 
@@ -516,6 +517,64 @@ static void a_damaged_checkpoint_is_no_fallback(void) {
     end(&s);
 }
 
+/* ---- what is remembered, after a restart --------------------------------------------------------------------------------------------- */
+
+/* A checkpoint tells of ids in the order of their slots, not of their ends: who ended first is forgotten first all the same. */
+static void forgotten_in_order(void) {
+    enum { RETENTION = 10000 };
+    stage s;
+    hf_reply reply;
+    hf_reservation id;
+    begin(&s, RETENTION);
+    stock_up(&s, 2, 10);
+    reserve(&s, 0, 2, 1000000); /* its slot comes first, its end last */
+    receive(&s, 1, "sku", 1);
+    MUST(hf_poll(s.engine));
+    harness_clock_set(&s.clock, harness_clock_read(&s.clock) + RETENTION - 1);
+    MUST(hf_poll(s.engine));
+    MUST(hf_cancel(s.session, harness_id(2, 0), &reply));
+    checkpoint(&s, NULL);
+    lose_power(&s, "stage");
+    harness_clock_set(&s.clock, harness_clock_read(&s.clock) + 2);
+    MUST(hf_poll(s.engine));
+    MUST(hf_poll(s.engine));
+    CHECK(hf_reservation_read(s.session, harness_id(1, 1), &id, NULL, 0) == HF_ENOTFOUND,
+          "an id whose retention is over is still remembered");
+    MUST(hf_reservation_read(s.session, harness_id(2, 0), &id, NULL, 0));
+    end(&s);
+}
+
+/* ---- a checkpoint by itself, over restarts ------------------------------------------------------------------------------------------- */
+
+/* No life writes as much log as a checkpoint is due after, all of them together do. */
+static void checkpoints_of_short_lives(void) {
+    stage s;
+    hf_stats stats = {0};
+    begin(&s, 1000000);
+    end(&s);
+    s.disk = crash_disk_new();
+    s.options.flags = 0;
+    s.options.checkpoint_bytes = 256 << 10;
+    for (unsigned life = 0, id = 0; life < 10 && stats.checkpoints == 0; life++) {
+        open_stage(&s, NULL);
+        for (unsigned i = 0; i < 3000; i++) {
+            receive(&s, id++, "sku", 1);
+        }
+        double until = harness_seconds() + (life < 9 ? 0.05 : 10); /* the housekeeper looks every 2 ms */
+        do {
+            usleep(1000);
+            hf_stats_read(s.engine, &stats);
+        } while (stats.checkpoints == 0 && harness_seconds() < until);
+        CHECK(stats.log_bytes < s.options.checkpoint_bytes, "one life writes %llu bytes", (unsigned long long)stats.log_bytes);
+        hf_session_close(s.session);
+        MUST(hf_close(s.engine));
+    }
+    CHECK(stats.checkpoints > 0, "ten lives, and no checkpoint");
+    crash_disk_free(s.disk);
+}
+
+/* ---- the log goes on while a checkpoint scans ------------------------------------------------------------------------------------------ */
+
 static void fill_at_first_block(stage *s, unsigned block) {
     if (block == 1) {
         fill_segment(s);
@@ -548,6 +607,8 @@ int main(int count, char **arguments) {
         {"an extension that comes too late, without room in the ring", an_extension_too_late},
         {"checkpoints of another log", checkpoints_of_another_log},
         {"a damaged checkpoint is no fallback", a_damaged_checkpoint_is_no_fallback},
+        {"ids forgotten in the order of their ends", forgotten_in_order},
+        {"checkpoints of short lives", checkpoints_of_short_lives},
         {"the log goes on while a checkpoint scans", the_log_goes_on_while_a_checkpoint_scans},
     };
     (void)harness_begin("disk_cases");
