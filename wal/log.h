@@ -50,7 +50,8 @@ typedef struct hf_wal_epoch {
 
 typedef struct hf_wal_found {
     uint64_t last_epoch;   /* of the log as it stands now, cut; position.epoch - 1 if none */
-    uint64_t highest_seen; /* of any header seen with this log's UUID, cut ones included: go on strictly above it */
+    uint64_t highest_seen; /* of any header seen with this log's UUID, cut ones included, and of what was ever marked durable:
+                              go on strictly above it */
     uint64_t last_time_ms;
     uint64_t term;         /* of the last batch; 0 for a new log */
     uint64_t epochs;       /* replayed */
@@ -115,7 +116,8 @@ typedef struct hf_follow hf_follow;
 
 /* Reads from the first epoch >= from_epoch; 0: from the oldest kept whole. `files` NULL: the system's. HF_ENOTFOUND HF_EIO HF_ENOMEM HF_ECORRUPT HF_EVERSION. */
 int hf_follow_open(const char *directory, const hf_files *files, uint64_t from_epoch, hf_follow **follow);
-/* 1: *epoch is the next durable epoch, until the next call; 0: none yet; negative: as hf_log_next of holdfast.h. */
+/* 1: *epoch is the next durable epoch, until the next call; 0: none yet; negative: as hf_log_next of holdfast.h. Whatever it
+ * answered, it may be called again, and leaves nothing out. */
 int hf_follow_next(hf_follow *follow, hf_wal_epoch *epoch);
 void hf_follow_close(hf_follow *follow);
 
