@@ -356,8 +356,7 @@ static int publish(hf_writer *writer, const hf_checkpoint_header *header) {
     char path[HF_PATH_ROOM];
     checkpoint_path(path, engine->directory, header->position.epoch);
     int error = writer->files->rename(writer->files->context, writer->path, path);
-    error = error ? error : writer->files->sync_directory(writer->files->context, engine->directory);
-    return error ? hf_fail_system(error, "cannot rename %s to %s", writer->path, path) : HF_SUCCESS;
+    return error ? hf_fail_system(error, "cannot rename %s to %s", writer->path, path) : hf_wal_sync_directory(engine->wal);
 }
 
 /* Under checkpoint_mutex. */

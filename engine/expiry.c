@@ -212,7 +212,10 @@ static int meet(hf_session *session, hf_shard *shard, hf_wheel_entry entry, uint
             if (session->logs && !hf_ring_room(&session->ring, room)) {
                 return HF_EAGAIN;
             }
-            if (hf_expire(session, entry.slot, word, now_ms)) {
+            /* The wheel goes by the highest clock that it was shown, which may be above this settler's; and what a session logs never
+             * goes back in time. */
+            uint64_t logged_ms = session->part.head.time_ms, at_ms = now_ms > entry.time_ms ? now_ms : entry.time_ms;
+            if (hf_expire(session, entry.slot, word, at_ms > logged_ms ? at_ms : logged_ms)) {
                 return HF_SUCCESS;
             }
         } else if (hf_slot_is_claimed(state) && state != HF_SLOT_REVIVING) { /* its deadline may be ours in a moment */

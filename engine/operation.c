@@ -217,8 +217,17 @@ static hf_verdict current_state(hf_call *call, hf_slot_state *state, uint64_t *w
     for (;;) {
         *word = hf_load_acquire(&slot->word); /* edge R1 */
         *state = hf_slot_state_of(*word);
-        if (*state != HF_SLOT_LIVE || hf_slot_when(slot) > call->now_ms) {
+        /* Whoever made the last step had seen the clock at its time: what ends a life must not be told as before its beginning. */
+        uint64_t begun_ms = hf_slot_step_of(*word) >> HF_STEP_BITS;
+        call->now_ms = call->now_ms > begun_ms ? call->now_ms : begun_ms;
+        if (*state != HF_SLOT_LIVE) {
             return HF_DONE;
+        }
+        if (hf_slot_when(slot) > call->now_ms) {
+            if (__builtin_expect(hf_load_relaxed(&slot->word) == *word, 1)) { /* relaxed: edge R2. Else it may be when it ended */
+                return HF_DONE;
+            }
+            continue;
         }
         uint64_t room = 2 * hf_record_need(hf_slot_line_count(slot));
         if (session->logs && !hf_ring_room(&session->ring, room)) {
@@ -869,6 +878,9 @@ static int operate(hf_session *session, const hf_op *op, uint64_t hash, hf_reply
         }
         hf_section_leave();
         error = verdict == HF_DONE ? call.error : satisfy(&call, verdict);
+        if (session->part.head.time_ms > call.settled_ms) {
+            call.settled_ms = 0; /* an expiry was logged by a later clock: this operation's time must not be before it */
+        }
         if (error == HF_EBUSY) { /* somebody else is at what is due */
             *reply = (hf_reply){.outcome = HF_OUTCOME_IN_PROGRESS, .state = HF_STATE_UNDECIDED};
             reply->ticket = hf_engine_epoch(session->engine);

@@ -18,7 +18,7 @@ import plots
 import ratios
 import whole
 from run import Run
-from stage import Failed, heard, priority
+from stage import Failed, heard, impatient, priority
 
 NICENESS = -19  # with --priority
 
@@ -108,6 +108,7 @@ def main():
     directory = tempfile.mkdtemp(prefix="run.", dir=data)
     os.chmod(directory, 0o755)  # PostgreSQL's user goes through it
     run = Run(given.programs, directory, given.quick)
+    impatient[:] = [True] if given.quick else []
     document = {"date": datetime.date.today().isoformat(), "quick": given.quick, "only": given.only, "priority": given.priority,
                 "machine": machine.describe(directory)}
     if not document["machine"]["log"]["durable"]:

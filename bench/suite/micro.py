@@ -37,7 +37,7 @@ def _comparisons(run):
 
 def _compare(run, name, field, part, limit):
     with Stage({"part": part, "limit": limit}) as stage:
-        answers = stage.rounds(3 if run.quick else 5, 0.2 if run.quick else 0.5)
+        answers = stage.rounds(1 if run.quick else 5, 0.2 if run.quick else 0.5)
     found = {one: spread([a[field] for a in all_answers]) for one, all_answers in answers.items()}
     found["unit"] = field
     found["over"] = found["part"]["median"] / found["limit"]["median"]
@@ -50,7 +50,7 @@ def _writes(run):
     for size in (4096, 65536, 1 << 20):
         contestants = {how: run.program("limit_write", dir=run.directory, bytes=size, how=how)
                        for how in ("fdatasync", "dsync", "direct")}
-        answers = run.compare(rounds=3, seconds=0.2 if run.quick else 0.5, **contestants)
+        answers = run.compare(rounds=1 if run.quick else 3, seconds=0.2 if run.quick else 0.5, **contestants)
         found[size] = {how: median_of(all_answers, "p50_us") for how, all_answers in answers.items()}
     return found
 

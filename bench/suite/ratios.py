@@ -5,7 +5,7 @@ import os
 import shutil
 
 import peers
-from stage import QUIET, Failed, Stage, heard, median_of, priority, quotients, spread
+from stage import QUIET, Failed, Stage, heard, impatient, median_of, priority, quotients, spread
 
 
 def pair_cache(run):
@@ -129,7 +129,7 @@ def restart(run):
 
 def _beside_idle(run, contestant, verb, rounds):
     """Foreground latency, idle and beside `verb`, in turns of one process; each idle turn lasts as long as the other."""
-    idle, beside, most = [], [], rounds if priority else 3 * rounds
+    idle, beside, most = [], [], rounds if priority or impatient else 3 * rounds
     with Stage({"holdfast": contestant}):
         contestant.turn("run", 0.3)
         seconds = 1.0

@@ -20,6 +20,7 @@ import time
 import machine
 
 QUIET = 0.10  # of one processor: what others may use in a round that is called quiet
+impatient = []  # not empty: no further rounds in search of quiet ones
 heard = []  # what others used in the noisiest of the rounds that counted, one entry for each call of Stage.rounds
 PATIENCE = 2  # times as many rounds again, in search of quiet ones
 priority = []  # a niceness, where programs and servers shall have one of their own
@@ -149,7 +150,7 @@ class Stage:
     def rounds(self, count, seconds, verbs=None, patience=PATIENCE):
         """`count` rounds of one turn each; {name: [answer of each round]}. The quietest of up to 1 + patience times as many."""
         played = []
-        most = count * (1 + (0 if priority else patience))
+        most = count * (1 + (0 if priority or impatient else patience))
         while len(played) < count or (_quiet(played) < count and len(played) < most):
             played.append({name: contestant.turn((verbs or {}).get(name, "run"), seconds)
                            for name, contestant in self.contestants.items()})

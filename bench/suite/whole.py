@@ -40,7 +40,7 @@ def _one_axis(run, name, points):
             except Failed as failed:
                 run.skip(f"{name}: {label}", failed)
                 found[label] = {"settings": settings, "operations_per_second": None, "reason": str(failed)}
-        answers = Stage(started).rounds(3, 0.3 if run.quick else 0.8, patience=0 if run.quick else 1)
+        answers = Stage(started).rounds(1 if run.quick else 3, 0.3 if run.quick else 0.8, patience=0 if run.quick else 1)
     finally:
         for contestant in started.values():
             contestant.close()
@@ -81,7 +81,7 @@ def latency(run):
         with Stage({label: run.program("whole_latency", **settings) for label, (_, settings) in plan.items()}) as stage:
             verbs = {label: verb for label, (verb, _) in plan.items()}
             stage.rounds(1, 0.2, verbs)
-            answers = stage.rounds(3, run.seconds * 2, verbs)
+            answers = stage.rounds(1 if run.quick else 3, run.seconds * 2, verbs)
     except Failed as failed:
         run.skip("latency", failed)
         found["reason"] = str(failed)

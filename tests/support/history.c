@@ -316,6 +316,8 @@ void history_read_id(history_thread *thread, hf_id id) {
     if (error == HF_EAGAIN) {
         return;
     }
+    CHECK(error == HF_SUCCESS || error == HF_ENOTFOUND, "hf_reservation_read: %s", hf_error_name(error));
+    found.state = error == HF_SUCCESS ? found.state : HF_STATE_UNKNOWN;
     close_window(thread, &window);
     event *e = &thread->events[thread->count++];
     *e = window;
