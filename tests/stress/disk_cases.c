@@ -555,6 +555,7 @@ static void checkpoints_of_short_lives(void) {
     s.disk = crash_disk_new();
     s.options.flags = 0;
     s.options.checkpoint_bytes = 256 << 10;
+    s.options.batch_delay_us = 100000; /* few epochs, so little padding */
     for (unsigned life = 0, id = 0; life < 10 && stats.checkpoints == 0; life++) {
         open_stage(&s, NULL);
         for (unsigned i = 0; i < 3000; i++) {

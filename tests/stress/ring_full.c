@@ -103,7 +103,7 @@ static uint64_t with_threads(uint32_t flags) {
     for (unsigned i = 0; i < THREADS; i++) {
         name_lines(&fillers[i]);
     }
-    hf_engine *engine = open_stocked(directory, flags, 200000, &fillers[0]);
+    hf_engine *engine = open_stocked(directory, flags, 500000, &fillers[0]);
     for (unsigned i = 0; i < THREADS; i++) {
         fillers[i].engine = engine;
         fillers[i].number = i;
