@@ -27,6 +27,7 @@ typedef struct flow_mark {
     model *model;
     uint64_t position;
     uint64_t epoch; /* the last one in it */
+    uint64_t or_position; /* or this one: a refusal that was looked at twice may be noted an epoch later */
 } flow_mark;
 
 /* X(name): what a flow counts. */
