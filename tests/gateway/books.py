@@ -55,7 +55,7 @@ def in_batches(ask):
 def with_redis_py():
     import redis
 
-    client = redis.Redis(port=PORT, socket_timeout=10)
+    client = redis.Redis(host="127.0.0.1", port=PORT, socket_timeout=10)
 
     def ask(ids):
         pipeline = client.pipeline(transaction=False)

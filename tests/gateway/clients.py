@@ -61,7 +61,7 @@ def redis_py():
     import redis
 
     with Gateway() as gateway:
-        client = redis.Redis(port=gateway.port, client_name="py", decode_responses=True)
+        client = redis.Redis(host="127.0.0.1", port=gateway.port, client_name="py", decode_responses=True)
         same(client.ping(), True, "ping")
         same(client.execute_command("HF.RECEIVE", "in", "apple", 10)[0], "ok", "receive")
         with client.pipeline(transaction=False) as pipeline:
