@@ -203,6 +203,7 @@ int hf_remembered_sort(hf_session *session) {
         hf_pool_append(slots, list, ended[i].slot);
     }
     free(ended);
+    session->remembered.first_hash = 0; /* another is the first now */
     hf_store_relaxed(&session->remembered.due, first_due(session->engine, list)); /* relaxed: a hint to the keeper */
     return HF_SUCCESS;
 }
