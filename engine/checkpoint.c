@@ -600,7 +600,7 @@ static int take_id(hf_replay *replay, hf_bytes *bytes, hf_step *lines) {
     }
     bool may_be = life.state == HF_SLOT_LIVE || (hf_slot_has_ended(life.state) && life.state <= HF_SLOT_APPLIED);
     bytes->good = bytes->good && may_be && life.step >> 60 == 0 && life.when_ms <= HF_MAX_TIME_MS &&
-                  life.first_deadline_ms <= HF_MAX_TIME_MS && life.version >> 48 == 0;
+                  life.first_deadline_ms <= HF_MAX_TIME_MS && life.version >> HF_VERSION_BITS == 0;
     return bytes->good ? hf_replay_life_add(replay, &life) : HF_SUCCESS;
 }
 

@@ -85,6 +85,7 @@ typedef struct hf_wanted {
     hf_sku *sku;
     int64_t quantity;
     uint32_t given; /* index of the caller's line */
+    uint64_t version; /* once it is taken: of that step */
 } hf_wanted;
 
 /* X(name): counted by the session, added up by hf_stats_read. */

@@ -115,12 +115,7 @@ static void show_line(hf_log *log, const hf_entry *entry, uint32_t i) {
                              .name_length = name ? name->length : 0,
                              .quantity = step->quantity,
                              .version = step->version};
-    if (entry->type == HF_RECORD_COUNT) {
-        line->on_hand_change = step->change;
-    } else {
-        hf_counter_change(entry->type, step->quantity, entry->parts & HF_PART_GIVE, &line->on_hand_change,
-                          &line->reserved_change);
-    }
+    hf_record_change(entry, step, &line->on_hand_change, &line->reserved_change);
 }
 
 static void show(hf_log *log, const hf_entry *entry, hf_record *record) {

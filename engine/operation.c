@@ -123,7 +123,7 @@ static void resolve(hf_call *call) {
     const hf_op *op = call->op;
     call->unknown = UINT32_MAX;
     if (op->line_count == 1) {
-        session->lines[0] = (hf_wanted){find_sku(session, &op->lines[0]), op->lines[0].quantity, 0};
+        session->lines[0] = (hf_wanted){.sku = find_sku(session, &op->lines[0]), .quantity = op->lines[0].quantity};
         call->line_count = 1;
         call->unknown = session->lines[0].sku ? UINT32_MAX : 0;
         return;
@@ -142,7 +142,7 @@ static void resolve(hf_call *call) {
         }
         uint16_t *place = place_of(session, sku, places - 1);
         if (*place == 0) {
-            session->lines[call->line_count] = (hf_wanted){sku, 0, i};
+            session->lines[call->line_count] = (hf_wanted){.sku = sku, .given = i};
             *place = (uint16_t)++call->line_count;
         }
         session->lines[*place - 1].quantity += op->lines[i].quantity;
@@ -338,7 +338,7 @@ static void give_back(hf_call *call, hf_record_type type, uint32_t count, hf_out
     hf_part_give_back(&call->session->part);
     for (uint32_t i = 0; i < count; i++) {
         const hf_wanted *line = &call->session->lines[i];
-        (void)hf_stock_return(call->session, type, line->sku, line->quantity, true);
+        (void)hf_stock_give_back(call->session, type, line->sku, line->quantity, line->version);
     }
     call->reply->ticket = hf_part_end(&call->session->part, outcome, position);
 }
@@ -364,11 +364,12 @@ static inline hf_step_result take_lines(hf_call *call, hf_record_type type, hf_c
     hf_session *session = call->session;
     hf_step_result result = HF_STEP_DONE;
     for (*failed = 0; *failed < call->line_count; ++*failed) {
-        const hf_wanted *line = &session->lines[*failed];
+        hf_wanted *line = &session->lines[*failed];
         result = hf_stock_take(session, type, line->sku, line->quantity, call->if_version, counter);
         if (result != HF_STEP_DONE) {
             break;
         }
+        line->version = counter->version;
     }
     return result;
 }

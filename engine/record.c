@@ -53,7 +53,7 @@ static uint8_t *put_lines(uint8_t *at, const hf_entry *entry) {
         at = put_number(at, step->sku);
         at = entry->type == HF_RECORD_ADJUST ? put_signed(at, step->quantity) : put_number(at, (uint64_t)step->quantity);
         at = put_number(at, step->version);
-        if (entry->type == HF_RECORD_COUNT) {
+        if (hf_record_has_change(entry->type, entry->parts)) {
             at = put_signed(at, step->change);
         }
     }
@@ -173,6 +173,16 @@ static void get_step(hf_chunk *chunk, hf_entry *entry, bool *good) {
     entry->step = time << HF_STEP_BITS | low;
 }
 
+/* A count's change may be anything that leads from one on_hand to another. Given back is all that was taken of it, or nothing. */
+static bool is_change(const hf_entry *entry, const hf_step *step) {
+    int64_t on_hand, reserved;
+    if (entry->type == HF_RECORD_COUNT) {
+        return step->change >= -(int64_t)HF_COUNTER_MASK && step->change <= HF_MAX_QUANTITY;
+    }
+    hf_counter_change(entry->type, step->quantity, entry->parts & HF_PART_GIVE, &on_hand, &reserved);
+    return step->change == 0 || step->change == on_hand;
+}
+
 static void get_lines(hf_chunk *chunk, hf_entry *entry, hf_step *steps, bool one, bool *good) {
     uint64_t count = one ? 1 : get_number(&chunk->at, chunk->end, good);
     if (!*good || count > HF_MAX_LINES) {
@@ -185,11 +195,12 @@ static void get_lines(hf_chunk *chunk, hf_entry *entry, hf_step *steps, bool one
         steps[i].quantity = entry->type == HF_RECORD_ADJUST ? get_signed(&chunk->at, chunk->end, good)
                                                             : (int64_t)get_number(&chunk->at, chunk->end, good);
         steps[i].version = get_number(&chunk->at, chunk->end, good);
-        steps[i].change = entry->type == HF_RECORD_COUNT ? get_signed(&chunk->at, chunk->end, good) : 0;
+        bool has_change = hf_record_has_change(entry->type, entry->parts);
+        steps[i].change = has_change ? get_signed(&chunk->at, chunk->end, good) : 0;
         bool quantity = steps[i].quantity >= least && steps[i].quantity <= HF_MAX_QUANTITY &&
                         (steps[i].quantity != 0 || entry->type == HF_RECORD_COUNT);
-        *good = *good && sku > 0 && sku < UINT32_MAX && quantity && steps[i].version > 0 && steps[i].version >> 48 == 0 &&
-                steps[i].change >= -HF_MAX_QUANTITY && steps[i].change <= HF_MAX_QUANTITY;
+        *good = *good && sku > 0 && sku < UINT32_MAX && quantity && steps[i].version > 0 && steps[i].version >> HF_VERSION_BITS == 0 &&
+                is_change(entry, &steps[i]);
         steps[i].sku = (uint32_t)sku;
     }
     entry->steps = steps;

@@ -3,8 +3,8 @@
  * Guarantees
  *   A  A decoder believes nothing: every length and number is bounded before it is used, and what cannot be is refused.
  *   B  A chunk, which is what one session did in one epoch, can be decoded by itself.
- *   C  Records carry changes, never results; a count carries the new on_hand and the change. So those of one epoch may be
- *      added up in any order.
+ *   C  Records carry changes, never results; a count carries the new on_hand and the change, what is given back the change of on_hand,
+ *      which is none where a count came in between. So those of one epoch may be added up in any order.
  *
  *   chunk    | session, 4 bytes | length, 31 bits; 1 bit: it names SKUs or sessions | records ... |
  *   record   | type : 4, flags : 4 | [parts] | [time] | [position] | body |
@@ -18,14 +18,14 @@
  *            note                                outcome, 1 byte | id
  *            sku, session                        number | name length, 1 byte | name
  *            recovery                            term
- *   lines    [count] and for each: SKU's number | quantity (adjust: signed) | version | for a count: change, signed
+ *   lines    [count] and for each: SKU's number | quantity (adjust: signed) | version | count, or GIVE: change of on_hand, signed
  *   step     signed number: time - (step >> 18) | number: step & (2^18 - 1)
  *   number   LEB128: seven bits a byte, low ones first, at most ten bytes; signed: zigzag. An id is its 16 bytes.
  */
 #ifndef HF_RECORD_H
 #define HF_RECORD_H
 
-#include <holdfast/holdfast.h>
+#include "counter.h"
 
 #define HF_CHUNK_HEADER 8u
 #define HF_CHUNK_NAMES (UINT32_C(1) << 31)
@@ -38,7 +38,7 @@
 typedef struct hf_step {
     uint32_t sku;     /* number */
     int64_t quantity; /* count: the new on_hand */
-    int64_t change;   /* count: of on_hand; else 0 */
+    int64_t change;   /* of on_hand, where type and quantity do not tell: by a count or what is given back; else 0 */
     uint64_t version; /* after the step */
 } hf_step;
 
@@ -83,6 +83,15 @@ const uint8_t *hf_chunk_open(const uint8_t *at, const uint8_t *end, hf_chunk *ch
  * chunk. 0: there is no more. -1: malformed. */
 int hf_record_decode(hf_chunk *chunk, hf_entry *entry, hf_step *steps);
 
+/* Whether its lines say by how much on_hand changed. */
+static inline bool hf_record_has_change(hf_record_type type, uint32_t parts) {
+    return type == HF_RECORD_COUNT || parts & HF_PART_GIVE;
+}
+/* What the step did to the two numbers. */
+static inline void hf_record_change(const hf_entry *entry, const hf_step *step, int64_t *on_hand, int64_t *reserved) {
+    hf_counter_change(entry->type, step->quantity, entry->parts & HF_PART_GIVE, on_hand, reserved);
+    *on_hand = hf_record_has_change(entry->type, entry->parts) ? step->change : *on_hand;
+}
 /* Whether a record of this type begins the life of an id. */
 static inline bool hf_record_begins(hf_record_type type) { return type >= HF_RECORD_RECEIVE && type <= HF_RECORD_RESERVE; }
 /* Whether its operation decides first, and its lines follow. */

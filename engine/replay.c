@@ -20,6 +20,7 @@ typedef struct hf_sum {
     uint64_t base;    /* the checkpoint's version */
     uint64_t steps;   /* above it */
     uint64_t highest; /* version seen */
+    uint64_t counted; /* the highest that was a stock count's */
     int64_t on_hand, reserved;
 } hf_sum;
 
@@ -125,26 +126,30 @@ int hf_replay_sku(hf_replay *replay, uint32_t number, const void *name, size_t l
     int error = name_sku(replay, number, name, length);
     if (!error) {
         hf_sum *sum = &replay->sums[number];
-        *sum = (hf_sum){sum->sku, counter.version, 0, counter.version, counter.on_hand, counter.reserved};
+        *sum = (hf_sum){.sku = sum->sku,
+                        .base = counter.version,
+                        .highest = counter.version,
+                        .on_hand = counter.on_hand,
+                        .reserved = counter.reserved};
     }
     return error;
 }
 
 static int add_steps(hf_replay *replay, const hf_entry *entry) {
-    bool give = entry->parts & HF_PART_GIVE;
     for (uint32_t i = 0; i < entry->step_count; i++) {
         const hf_step *step = &entry->steps[i];
+        int64_t on_hand, reserved;
         if (step->sku >= replay->sum_room || !replay->sums[step->sku].sku) {
             return corrupt(replay, "a step of a SKU that was never named");
         }
         hf_sum *sum = &replay->sums[step->sku];
+        if (entry->type == HF_RECORD_COUNT && step->version > sum->counted) {
+            sum->counted = step->version;
+        }
         if (step->version <= sum->base) {
             continue; /* the checkpoint has it */
         }
-        int64_t on_hand = step->change, reserved = 0;
-        if (entry->type != HF_RECORD_COUNT) {
-            hf_counter_change(entry->type, step->quantity, give, &on_hand, &reserved);
-        }
+        hf_record_change(entry, step, &on_hand, &reserved);
         sum->on_hand += on_hand;
         sum->reserved += reserved;
         sum->highest = step->version > sum->highest ? step->version : sum->highest;
@@ -154,7 +159,7 @@ static int add_steps(hf_replay *replay, const hf_entry *entry) {
 }
 
 static int finish_sku(const hf_replay *replay, const hf_sum *sum) {
-    hf_counter counter = {sum->on_hand, sum->reserved, sum->highest};
+    hf_counter counter = {sum->on_hand, sum->reserved, sum->highest, false};
     size_t length;
     const char *name = hf_sku_name(sum->sku, &length);
     if (sum->highest != sum->base + sum->steps) {
@@ -166,10 +171,11 @@ static int finish_sku(const hf_replay *replay, const hf_sum *sum) {
     if (!hf_counter_is_valid(counter)) {
         return hf_fail(HF_ECORRUPT,
                        "%s, up to epoch %" PRIu64 ": SKU %.*s comes to on_hand %" PRId64 ", reserved %" PRId64
-                       ": expected both from 0 to %lld",
+                       ": expected both from 0 to %llu",
                        replay->engine->directory, replay->epoch, (int)length, name, sum->on_hand, sum->reserved,
-                       (long long)HF_MAX_QUANTITY);
+                       (unsigned long long)HF_COUNTER_MASK);
     }
+    hf_store_relaxed(&sum->sku->counted, sum->counted); /* edge W2 */
     hf_store128_release(&sum->sku->word, hf_counter_word(counter)); /* edge W1 */
     return HF_SUCCESS;
 }
@@ -333,7 +339,7 @@ static hf_open_operation *begin_open(hf_replay *replay, uint32_t session, const 
     return open;
 }
 
-static int add_line(hf_open_operation *open, uint32_t sku, int64_t quantity) {
+static int add_line(hf_open_operation *open, uint32_t sku, int64_t quantity, uint64_t version) {
     size_t room = open->line_room;
     hf_step *lines = make_room(open->lines, &room, (size_t)open->line_count + 1, sizeof *lines);
     if (!lines) {
@@ -341,7 +347,7 @@ static int add_line(hf_open_operation *open, uint32_t sku, int64_t quantity) {
     }
     open->lines = lines;
     open->line_room = (uint32_t)room;
-    lines[open->line_count++] = (hf_step){.sku = sku, .quantity = quantity};
+    lines[open->line_count++] = (hf_step){.sku = sku, .quantity = quantity, .version = version};
     return HF_SUCCESS;
 }
 
@@ -354,7 +360,7 @@ static int take_off(hf_open_operation *open, uint32_t sku) {
             return HF_SUCCESS;
         }
     }
-    return add_line(open, sku, 0);
+    return add_line(open, sku, 0, 0);
 }
 
 static int owe_line(hf_open_operation *open, uint32_t sku, int64_t quantity) {
@@ -364,7 +370,7 @@ static int owe_line(hf_open_operation *open, uint32_t sku, int64_t quantity) {
             return HF_SUCCESS;
         }
     }
-    return add_line(open, sku, quantity);
+    return add_line(open, sku, quantity, 0);
 }
 
 /* A part that is not its operation's only one. *whole: it was the last, and `open` has every line that came before it. */
@@ -377,8 +383,8 @@ static int take_part(hf_replay *replay, uint32_t session, const hf_entry *entry,
     bool takes = !hf_record_releases(entry->type) && !(entry->parts & HF_PART_GIVE);
     int error = HF_SUCCESS;
     for (uint32_t i = 0; i < entry->step_count && !error; i++) {
-        error = takes ? add_line(*open, entry->steps[i].sku, entry->steps[i].quantity)
-                      : take_off(*open, entry->steps[i].sku);
+        const hf_step *step = &entry->steps[i];
+        error = takes ? add_line(*open, step->sku, step->quantity, step->version) : take_off(*open, step->sku);
     }
     return error;
 }
@@ -696,7 +702,9 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
     for (uint32_t i = 0; i < open->line_count; i++) {
         const hf_step *line = &open->lines[i];
         if (line->quantity > 0) {
-            (void)hf_stock_return(keeper, open->type, replay->sums[line->sku].sku, line->quantity, give);
+            hf_sku *sku = replay->sums[line->sku].sku;
+            (void)(give ? hf_stock_give_back(keeper, open->type, sku, line->quantity, line->version)
+                        : hf_stock_release_line(keeper, open->type, sku, line->quantity));
             any = true;
         }
     }

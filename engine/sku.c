@@ -43,7 +43,7 @@ static const char *name_of(const hf_sku *sku) {
         return sku->name;
     }
     const char *elsewhere;
-    memcpy(&elsewhere, sku->name + 3, sizeof elsewhere); /* 29 + 3 = 32: aligned */
+    memcpy(&elsewhere, sku->name + 3, sizeof elsewhere); /* 37 + 3 = 40: aligned */
     return elsewhere;
 }
 

@@ -23,17 +23,18 @@
 #include "pool.h"
 
 #define HF_MAX_SKUS (UINT64_C(1) << 28) /* lines of the table; HF_ESKUS */
-#define HF_SKU_INLINE 35u               /* a longer name lies elsewhere */
+#define HF_SKU_INLINE 27u               /* a longer name lies elsewhere */
 
 struct hf_sku {
     hf_word128 word; /* counter.h */
+    uint64_t counted; /* version of the last stock count that a further step was made on (stock.h) */
     uint64_t hash;
     uint32_t number; /* in this log, from 1; 0: no SKU here */
     uint8_t name_length;
     char name[HF_SKU_INLINE]; /* or, 8-byte aligned within, a pointer to it */
 };
 _Static_assert(sizeof(hf_sku) == HF_CACHE_LINE && sizeof(hf_sku) == HF_POOL_CELL, "one SKU, one cache line");
-_Static_assert(offsetof(hf_sku, word) == 0 && offsetof(hf_sku, name) == 29, "the word leads, the name fills the line");
+_Static_assert(offsetof(hf_sku, word) == 0 && offsetof(hf_sku, counted) == 16 && offsetof(hf_sku, name) == 37, "the word leads, the name fills the line");
 
 enum { HF_SKU_LEVELS = 28 };
 

@@ -7,6 +7,8 @@
 #ifndef HF_STOCK_H
 #define HF_STOCK_H
 
+#include <assert.h>
+
 #include "engine.h"
 
 /* The lines of a slot, one after another. Inside a section; the slot's word says whether they may be believed. */
@@ -93,8 +95,19 @@ static inline hf_step_result hf_stock_apply(hf_record_type type, int64_t quantit
     if (counter->on_hand + on_hand > HF_MAX_QUANTITY || counter->version >= HF_MAX_VERSION) {
         return HF_STEP_RANGE;
     }
-    *counter = (hf_counter){counter->on_hand + on_hand, counter->reserved + reserved, counter->version + 1};
+    *counter = (hf_counter){counter->on_hand + on_hand, counter->reserved + reserved, counter->version + 1,
+                            type == HF_RECORD_COUNT};
     return HF_STEP_DONE;
+}
+
+/* The one place where a counter word changes. A stock count is noted in its line before any further step is made on it: whoever
+ * gives back then learns of every count that its word was built on, from the word or from the line. */
+static inline bool hf_stock_step(hf_sku *sku, hf_word128 *word, hf_counter before, hf_counter after) {
+    assert(after.version == before.version + 1);
+    if (__builtin_expect(before.counted, 0)) {
+        (void)hf_raise_relaxed(&sku->counted, before.version); /* edge W2 */
+    }
+    return __builtin_expect(hf_cas128_acq_rel(&sku->word, word, hf_counter_word(after)), 1); /* edge W1 */
 }
 
 /* Takes a line; *counter is what the SKU has after it, or had where it could not be. Its first load is an acquire of W1's other
@@ -109,7 +122,7 @@ static inline hf_step_result hf_stock_take(hf_session *session, hf_record_type t
             return result;
         }
         uint64_t epoch = hf_engine_epoch(session->engine); /* after the load, before the compare-and-swap */
-        if (__builtin_expect(hf_cas128_acq_rel(&sku->word, &word, hf_counter_word(*counter)), 1)) { /* edge W1 */
+        if (hf_stock_step(sku, &word, before, *counter)) {
             int64_t change = type == HF_RECORD_COUNT ? counter->on_hand - before.on_hand : 0;
             hf_part_step(&session->part, epoch, (hf_step){sku->number, quantity, change, counter->version});
             return HF_STEP_DONE;
@@ -117,9 +130,12 @@ static inline hf_step_result hf_stock_take(hf_session *session, hf_record_type t
     }
 }
 
-/* Releases or gives back a line; returns the version after it. */
-uint64_t hf_stock_return(hf_session *session, hf_record_type type, hf_sku *sku, int64_t quantity, bool give);
+/* Releases a line of an operation that was decided; returns the version after it. */
+uint64_t hf_stock_release_line(hf_session *session, hf_record_type type, hf_sku *sku, int64_t quantity);
 /* Releases every line of a slot that was decided to be cancelled or expired; returns the version of the last. */
 uint64_t hf_stock_release(hf_session *session, hf_record_type type, const hf_slot *slot);
+/* Gives back a line that the step with version `since` had taken, of an operation that came to nothing. Where on_hand was counted
+ * since, it stays: the units are among those that were found, or are not there. */
+uint64_t hf_stock_give_back(hf_session *session, hf_record_type type, hf_sku *sku, int64_t quantity, uint64_t since);
 
 #endif

@@ -8,7 +8,7 @@
 #      holds up to the end of its function.
 #
 # In the page, edges are headings "### W1 ...", and their ends follow as indented lines:
-#     store  engine/stock.h: hf_stock_take; engine/stock.c: hf_stock_return
+#     store  engine/stock.h: hf_stock_step; engine/replay.c: finish_sku
 #     load   engine/read.c: stock_of, look
 . "$(dirname "${BASH_SOURCE[0]}")/common.bash"
 cd "$top"

@@ -139,8 +139,8 @@ static bool add_sku(void *context, hf_sku *sku, const hf_stock *stock) {
     size_t length;
     const void *name = hf_sku_name(sku, &length);
     DEMAND(length >= 1 && length <= HF_MAX_SKU_NAME, "a name of %zu", length);
-    DEMAND(stock->on_hand >= 0 && stock->on_hand <= HF_MAX_QUANTITY, "on_hand %lld", (long long)stock->on_hand);
-    DEMAND(stock->reserved >= 0 && stock->reserved <= HF_MAX_QUANTITY, "reserved %lld", (long long)stock->reserved);
+    DEMAND(stock->on_hand >= 0 && stock->on_hand >> 40 == 0, "on_hand %lld", (long long)stock->on_hand);
+    DEMAND(stock->reserved >= 0 && stock->reserved >> 40 == 0, "reserved %lld", (long long)stock->reserved);
     hf_digest digest = hf_digest_of(name, length);
     *(uint64_t *)context += (hf_get64(digest.bytes) | 1) * ((uint64_t)stock->on_hand * 3 + (uint64_t)stock->reserved * 5 + stock->version * 7);
     return true;

@@ -17,8 +17,8 @@ static void check_bounds(const hf_entry *entry) {
         const hf_step *s = &entry->steps[i];
         DEMAND(s->sku >= 1 && s->sku < UINT32_MAX, "SKU %u", s->sku);
         DEMAND(s->quantity <= HF_MAX_QUANTITY && s->quantity >= -HF_MAX_QUANTITY, "a quantity");
-        DEMAND(s->change <= HF_MAX_QUANTITY && s->change >= -HF_MAX_QUANTITY, "a change");
-        DEMAND(s->version >= 1 && s->version >> 48 == 0, "a version");
+        DEMAND(s->change <= HF_MAX_QUANTITY && s->change > -(INT64_C(1) << 40), "a change");
+        DEMAND(s->version >= 1 && s->version >> 47 == 0, "a version");
     }
 }
 

@@ -705,13 +705,30 @@ static bool own_deed(history *all, history_thread *thread, event *e) {
     return !is_begin(e) || judge_lines(all, e, d);
 }
 
-/* What was taken, and then given back, in the same order. */
+/* Whether a stock count lies between the two steps. */
+static bool counted_between(const history *all, const step *took, const step *gave) {
+    const sku_chain *chain = &all->skus[took->sku];
+    for (uint64_t version = took->version + 1; version < gave->version; version++) {
+        if (all->deeds[step_at(all, chain, version - 1)->deed].type == HF_RECORD_COUNT) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What was taken, and then given back, in the same order; but to on_hand nothing if that was counted meanwhile. */
 static bool judge_give_back(history *all, const deed *d) {
     uint32_t half = d->step_count / 2;
     for (uint32_t i = 0; i < half; i++) {
         const step *took = part_at(all, d, i), *gave = part_at(all, d, half + i);
         if (took->give || !gave->give || took->sku != gave->sku || took->quantity != gave->quantity) {
             return wrong(all, "a %s that was refused does not give back what it took", hf_record_text(d->type));
+        }
+        if (gave->reserved_change != -took->reserved_change ||
+            gave->on_hand_change != (counted_between(all, took, gave) ? 0 : -took->on_hand_change)) {
+            return wrong(all, "a %s that was refused took on_hand %lld reserved %lld at version %llu and gave %lld %lld at %llu",
+                         hf_record_text(d->type), (long long)took->on_hand_change, (long long)took->reserved_change,
+                         U(took->version), (long long)gave->on_hand_change, (long long)gave->reserved_change, U(gave->version));
         }
     }
     return d->step_count % 2 == 0 || wrong(all, "a %s that was refused keeps a line", hf_record_text(d->type));
@@ -1271,6 +1288,10 @@ static bool spoil_give(history *all, uint64_t *random) {
     step *s = any_step(all, random);
     return s->give && (spoil_step(all, s)->quantity++, true);
 }
+static bool spoil_given(history *all, uint64_t *random) {
+    step *s = any_step(all, random);
+    return s->give && s->on_hand_change != 0 && (spoil_step(all, s)->on_hand_change++, true);
+}
 static bool spoil_epoch(history *all, uint64_t *random) {
     step *s = any_step(all, random);
     return s->version > 1 && (spoil_step(all, s)->epoch = 0, true);
@@ -1414,6 +1435,7 @@ static const struct {
     {"a version is there twice and one is missing", spoil_version},
     {"more was taken than asked for", spoil_quantity},
     {"more was given back than taken", spoil_give},
+    {"to on_hand more was given back than taken", spoil_given},
     {"a step of an epoch before the step before", spoil_epoch},
     {"called after a later version's owner had returned", spoil_order},
     {"ok, of what is not in the log", spoil_answer},

@@ -41,7 +41,7 @@ Test(last_version, taking_is_refused_and_names_the_version) {
     hf_line one = units(&w, 1);
     cr_expect_eq(hf_purchase(w.session, harness_id(0, 4), &one, 1, &w.reply), HF_ERANGE);
     cr_expect_eq(hf_receive(w.session, harness_id(0, 5), one, &w.reply), HF_ERANGE);
-    cr_expect(strstr(hf_error_detail(), "version 280375465082880"), "%s", hf_error_detail());
+    cr_expect(strstr(hf_error_detail(), "version 139637976727552"), "%s", hf_error_detail());
     close_world(&w);
 }
 

@@ -44,9 +44,11 @@ static hf_chunk chunk_of(const uint8_t *records, size_t length) {
 /* ---- the golden records: one of each type without any flag, and one with every flag that it may have
  * ------------------ */
 
-static const hf_step few[] = {{1, 1, 0, 1}, {300, HF_MAX_QUANTITY, 0, (UINT64_C(1) << 48) - 1}};
+static const hf_step few[] = {{1, 1, 0, 1}, {300, HF_MAX_QUANTITY, 0, (UINT64_C(1) << 47) - 1}};
 static const hf_step adjusted[] = {{1, 64, 0, 2}, {UINT32_MAX - 1, -HF_MAX_QUANTITY, 0, 128}};
 static const hf_step counted[] = {{1, 0, -HF_MAX_QUANTITY, 3}, {2, HF_MAX_QUANTITY, HF_MAX_QUANTITY, 4}};
+/* All of it given back; what was taken of on_hand was counted since, in the late confirmation's case. */
+static const hf_step given[] = {{1, 1, 0, 1}, {300, HF_MAX_QUANTITY, HF_MAX_QUANTITY, (UINT64_C(1) << 47) - 1}};
 static const uint32_t parts_of[HF_RECORD_TYPE_END] = {
     [HF_RECORD_RECEIVE] = HF_PART_OPEN,
     [HF_RECORD_ADJUST] = HF_PART_CONTINUED,
@@ -100,6 +102,9 @@ static hf_entry full_entry(hf_record_type type, uint64_t time_ms) {
     record.parts = parts_of[type];
     if (record.parts & HF_PART_GIVE) {
         record.outcome = type == HF_RECORD_RESERVE ? HF_OUTCOME_IN_PROGRESS : HF_OUTCOME_OUT_OF_STOCK;
+    }
+    if (type == HF_RECORD_PURCHASE || type == HF_RECORD_CONFIRM) {
+        record.steps = given;
     }
     if (record.step_count > 0) {
         record.steps++;
@@ -347,19 +352,42 @@ Test(record, a_line_out_of_bounds_is_refused) {
             {1, -HF_MAX_QUANTITY - 1, 1, 0, false},
             {1, INT64_MIN, 1, 0, false},
             {1, 1, 0, 0, false},
-            {1, 1, (UINT64_C(1) << 48) - 1, 0, true},
-            {1, 1, UINT64_C(1) << 48, 0, false},
+            {1, 1, (UINT64_C(1) << 47) - 1, 0, true},
+            {1, 1, UINT64_C(1) << 47, 0, false},
             {1, 1, UINT64_MAX, 0, false},
             {1, 1, 1, HF_MAX_QUANTITY, true},
-            {1, 1, 1, -HF_MAX_QUANTITY, true},
+            {1, 1, 1, 1 - (INT64_C(1) << 40), true}, /* what had been given back may have been beyond HF_MAX_QUANTITY */
             {1, 1, 1, HF_MAX_QUANTITY + 1, !counts},
-            {1, 1, 1, -HF_MAX_QUANTITY - 1, !counts},
+            {1, 1, 1, -(INT64_C(1) << 40), !counts},
             {1, 1, 1, INT64_MIN, !counts},
         };
         for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
             int found = judge_line(type, lines[i].sku, lines[i].quantity, lines[i].version, lines[i].change);
             CHECK(found == (lines[i].good ? 1 : -1), "%s, line %zu: %d", hf_record_text(type), i, found);
         }
+    }
+}
+
+/* A purchase's one line of 7 units that is given back, with what it says of on_hand. */
+static int judge_given(hf_record_type type, int64_t quantity, int64_t by) {
+    forged f = {.length = 0};
+    byte(&f, ONE | PARTS | (unsigned)type), byte(&f, HF_PART_GIVE), byte(&f, HF_OUTCOME_OUT_OF_STOCK);
+    zeros(&f, 16 + (type >= HF_RECORD_RESERVE ? 2 : 0)); /* a step; or ttl and user */
+    number(&f, 1), number(&f, (uint64_t)quantity), number(&f, 1), zigzag(&f, by);
+    return judge(&f);
+}
+
+Test(record, all_that_was_taken_is_given_back_or_nothing) {
+    static const hf_record_type takes[] = {HF_RECORD_PURCHASE, HF_RECORD_CONFIRM, HF_RECORD_CONFIRM_LATE};
+    for (size_t i = 0; i < sizeof takes / sizeof takes[0]; i++) {
+        for (int64_t by = -9; by < 10; by++) {
+            CHECK(judge_given(takes[i], 7, by) == (by == 0 || by == 7 ? 1 : -1), "%s: %lld of 7",
+                  hf_record_text(takes[i]), (long long)by);
+        }
+        CHECK(judge_given(takes[i], 7, INT64_MIN) == -1 && judge_given(takes[i], 7, INT64_MAX) == -1, "far out");
+    }
+    for (int64_t by = -9; by < 10; by++) {
+        CHECK(judge_given(HF_RECORD_RESERVE, 7, by) == (by == 0 ? 1 : -1), "reserve: %lld", (long long)by);
     }
 }
 
@@ -560,10 +588,15 @@ static hf_entry random_entry(uint64_t *state, hf_step *steps, hf_record_context 
         record.outcome = record.parts & HF_PART_GIVE ? (hf_outcome)kit_below(state, HF_OUTCOME_COUNT) : HF_OUTCOME_OK;
         for (uint32_t i = 0; i < record.step_count; i++) {
             int64_t quantity = 1 + (int64_t)kit_below(state, (uint64_t)HF_MAX_QUANTITY >> kit_below(state, 39));
-            bool counts = type == HF_RECORD_COUNT, negative = type == HF_RECORD_ADJUST && kit_below(state, 2);
-            steps[i] = (hf_step){1 + (uint32_t)kit_below(state, UINT32_MAX - 1), negative ? -quantity : quantity,
-                                 counts ? quantity - (int64_t)kit_below(state, (uint64_t)HF_MAX_QUANTITY) : 0,
-                                 1 + kit_below(state, ((UINT64_C(1) << 48) - 1) >> kit_below(state, 48))};
+            bool counts = type == HF_RECORD_COUNT, gives = record.parts & HF_PART_GIVE && kit_below(state, 2);
+            int64_t on_hand, reserved;
+            quantity = type == HF_RECORD_ADJUST && kit_below(state, 2) ? -quantity : quantity;
+            hf_counter_change(type, quantity, true, &on_hand, &reserved);
+            steps[i] = (hf_step){1 + (uint32_t)kit_below(state, UINT32_MAX - 1), quantity,
+                                 counts  ? quantity - (int64_t)kit_below(state, (uint64_t)HF_MAX_QUANTITY)
+                                 : gives ? on_hand
+                                         : 0,
+                                 1 + kit_below(state, ((UINT64_C(1) << 47) - 1) >> kit_below(state, 47))};
         }
         record.steps = steps;
     }
@@ -606,10 +639,14 @@ static bool is_bounded(const hf_entry *record) {
     for (uint32_t i = 0; good && i < record->step_count; i++) {
         const hf_step *step = &record->steps[i];
         int64_t least = record->type == HF_RECORD_ADJUST ? -HF_MAX_QUANTITY : record->type == HF_RECORD_COUNT ? 0 : 1;
+        int64_t on_hand, reserved;
+        hf_counter_change(record->type, step->quantity, true, &on_hand, &reserved);
+        bool by = record->type == HF_RECORD_COUNT     ? step->change > -(INT64_C(1) << 40) && step->change <= HF_MAX_QUANTITY
+                      : record->parts & HF_PART_GIVE ? step->change == on_hand || step->change == 0
+                                                          : step->change == 0;
         good = step->sku > 0 && step->sku < UINT32_MAX && step->quantity >= least &&
                step->quantity <= HF_MAX_QUANTITY && (step->quantity != 0 || record->type == HF_RECORD_COUNT) &&
-               step->version > 0 && step->version >> 48 == 0 && step->change >= -HF_MAX_QUANTITY &&
-               step->change <= HF_MAX_QUANTITY;
+               step->version > 0 && step->version >> 47 == 0 && by;
     }
     return good;
 }

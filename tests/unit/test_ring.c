@@ -85,7 +85,7 @@ Test(ring, is_full_before_it_overwrites_and_goes_round_whole) {
     hf_step *steps = calloc(HF_MAX_LINES, sizeof *steps);
     MUST(hf_ring_open(&ring, HF_RING_MIN));
     for (uint32_t i = 0; i < HF_MAX_LINES; i++) {
-        steps[i] = (hf_step){.sku = i + 1, .quantity = HF_MAX_QUANTITY, .version = (UINT64_C(1) << 48) - 1};
+        steps[i] = (hf_step){.sku = i + 1, .quantity = HF_MAX_QUANTITY, .version = (UINT64_C(1) << 47) - 1};
     }
     uint64_t next = 0;
     for (uint64_t epoch = 1; epoch < 100; epoch++) {
