@@ -60,6 +60,12 @@ def skip(reason):
     sys.exit(77)
 
 
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 # ---- a gateway ------------------------------------------------------------------------------------------------------
 
 

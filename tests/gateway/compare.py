@@ -38,12 +38,6 @@ end)
 """
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def start_redis(*flags):
     port, directory = free_port(), tempfile.mkdtemp(prefix="redis-", dir=WORK)
     process = subprocess.Popen(["redis-server", "--port", str(port), "--dir", directory, "--save", "", *flags],

@@ -45,6 +45,8 @@ def bad_settings():
         refused_to_start("Address already in use", "--dir", directory, "--listen", f"127.0.0.1:{taken.getsockname()[1]}",
                          status=3)
     check(not os.path.exists(directory), "nothing was made")
+    twice = ("--listen", f"127.0.0.1:{free_port()}") * 2  # both can be bound, the second is refused when it is to listen
+    refused_to_start("Address already in use", "--dir", os.path.join(WORK, "twice"), *twice, status=3)
     found = run("--help")
     same((found.returncode, "--max-connections" in found.stdout), (0, True), "--help")
     with Gateway() as gateway:

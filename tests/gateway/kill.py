@@ -7,12 +7,6 @@ from common import *
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def node_packages():
     """The folder with ioredis and redis, installed once for a build directory; None: it cannot be had here."""
     folder = os.path.join(BUILD, "node_packages")

@@ -290,8 +290,8 @@ static void stop_listening(void) {
         hf_listener *listener = &state.listeners[i];
         if (listener->fd < 0)
             continue;
-        uv_poll_stop(&listener->poll);
-        uv_close((uv_handle_t *)&listener->poll, NULL);
+        if (listener->poll.loop) /* else the start failed before anybody listened there */
+            uv_close((uv_handle_t *)&listener->poll, NULL);
         close(listener->fd);
         listener->fd = -1;
     }
@@ -495,7 +495,7 @@ static int clean_up(hf_settings *settings, hf_server *server, int exit_code) {
         journal(JOURNAL_INFO, "stopped", "exit_status", journal_number((uint64_t)exit_code), NULL);
     }
     journal_close();
-    if (state.loop.data != NULL || state.tick.loop) {
+    if (state.tick.loop) {
         uv_walk(&state.loop, close_handle, NULL);
         uv_run(&state.loop, UV_RUN_DEFAULT);
         uv_loop_close(&state.loop);
