@@ -16,6 +16,10 @@ def sessions_tell_the_last_number():
             wire("HF.RESERVE", "b", 60000, "apple", 100)  # 8: refused, and answered
             refused(wire("HF.SEQ", 8), "HFSEQ", "expected more than 8")
             same(pairs(wire("HF.SESSION"))["last"], 8, "the last one")
+            refused(wire("HF.RECEIVE", "big", "apple", (1 << 39) - 1), "HFRANGE")  # 9: nothing of it is kept
+            same(pairs(wire("HF.SESSION"))["last"], 8, "an error was not applied")
+            same(wire("HF.SEQ", 100), "OK", "SEQ")
+            same(pairs(wire("HF.SESSION"))["last"], 8, "nor was a number that no order had")
         with gateway.connect() as wire:
             found = wait_for(lambda: not isinstance(wire("HF.SESSION", "till-1"), Error) and wire("HF.SESSION"))
             same(pairs(found)["last"], 8, "after a reconnect")

@@ -62,6 +62,7 @@ void session_leave(hf_connection *connection) {
 
 /* ---- HF.SESSION -------------------------------------------------------------------------------------------------- */
 
+/* `last` is the engine's: not every number that was given to an order is kept (an error is not). */
 static void tell(hf_connection *connection) {
     reply_writer *writer = &connection->writer;
     if (!connection->named) {
@@ -73,7 +74,7 @@ static void tell(hf_connection *connection) {
     reply_text(writer, "session");
     reply_text(writer, name);
     reply_text(writer, "last");
-    reply_integer(writer, (int64_t)connection->sequence);
+    reply_integer(writer, (int64_t)hf_session_position(connection->named->session));
 }
 
 static command_result refuse_busy(hf_connection *connection, uint64_t holder, bool take_over) {
