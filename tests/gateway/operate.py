@@ -160,6 +160,7 @@ def failed_disk():
     with Gateway(env={"LD_PRELOAD": shim, "BROKEN_DISK": trigger}, metrics_listen="127.0.0.1:0",
                  threads=2) as gateway, gateway.connect() as wire, gateway.connect() as other:
         wire("HF.RECEIVE", "in", "apple", 10)
+        same(pairs(wire("HF.SESSION", "s"))["last"], 0, "a session")
         same(wire.order("HF.RESERVE", "durable", 600000, "apple", 1)["outcome"], "ok", "before")
         open(trigger, "w").close()
         wire.send(encode("HF.RESERVE", "a", 600000, "apple", 1) + encode("HF.RESERVE", "b", 600000, "apple", 1) +
@@ -167,6 +168,8 @@ def failed_disk():
         refused(wire.reply(), "HFPOISONED", "known after a restart")
         refused(wire.reply(), "HFPOISONED")
         wire.reply()  # PING: behind them, refused with them or answered
+        refused(wire("HF.SESSION"), "HFPOISONED", "known after a restart")  # its last number will never be durable
+        same(pairs(wire("HF.STOCK", "apple")[0])["reserved"], 3, "reads are served on that connection too")
         wait_for(lambda: isinstance(other("HF.CONFIRM", "durable"), Error))
         refused(other("HF.CONFIRM", "durable"), "HFPOISONED")
         check(pairs(other("HF.STOCK", "apple")[0])["on_hand"] == 10, "reads are served")
@@ -177,6 +180,7 @@ def failed_disk():
     os.unlink(trigger)
     with Gateway(directory=gateway.directory) as gateway, gateway.connect() as wire:
         same(pairs(wire("HF.RESERVATION", "durable"))["state"], "live", "what was acknowledged is there")
+        check(pairs(wire("HF.SESSION", "s"))["last"] in (1, 2, 3), "so is its number")
         for id in ("a", "b"):
             check(wire.order("HF.RESERVE", id, 600000, "apple", 1)["outcome"] in ("ok", "duplicate"), "asked again")
         same(pairs(wire("HF.STOCK", "apple")[0])["reserved"], 3, "each once")

@@ -97,6 +97,12 @@ void connection_reply_begin(hf_connection *connection) {
     connection->reply_ticket = 0;
 }
 
+static void refuse_undurable(hf_connection *connection) {
+    counter_add_relaxed(&connection->worker->counters.errors[GATEWAY_POISONED], 1); /* relaxed: a figure */
+    reply_error(&connection->writer, "%s the log could not be written: whether this was done is known after a restart",
+                gateway_error_prefix(GATEWAY_POISONED));
+}
+
 void connection_reply_end(hf_connection *connection) {
     bool later = (connection->paused & PAUSE_JOB) && connection->out.end == connection->reply_start;
     connection->reply_open = false;
@@ -112,8 +118,13 @@ void connection_reply_end(hf_connection *connection) {
     uint64_t ticket = connection->reply_ticket;
     if (ticket > connection->last_ticket)
         connection->last_ticket = ticket;
-    if (connection->acknowledge_now || worker->poisoned) /* of a failed log only reads come here, and they are served */
+    if (connection->acknowledge_now)
         ticket = 0;
+    if (worker->poisoned && ticket > hf_durable(worker->server->engine)) { /* it never will be */
+        output_cut(&connection->out, connection->reply_start);
+        refuse_undurable(connection);
+        ticket = 0;
+    }
     output_mark_replies(&connection->out, ticket, worker->durable, worker->read_ns, 1);
     connection_touch(connection);
 }
@@ -143,9 +154,7 @@ command_result connection_refuse(hf_connection *connection, gateway_error error,
 void connection_refuse_held(hf_connection *connection) {
     uint32_t replies = output_refuse_held(&connection->out);
     for (; replies > 0; replies--)
-        reply_error(&connection->writer,
-                    "%s the log could not be written: whether this was done is known after a restart",
-                    gateway_error_prefix(GATEWAY_POISONED));
+        refuse_undurable(connection);
     output_mark_replies(&connection->out, 0, connection->worker->durable, uv_hrtime(), 0);
     connection_resume(connection, PAUSE_RING);
     connection_touch(connection);

@@ -6,8 +6,9 @@
 
 enum { READ_AGAIN = 50 };
 
+/* Once the log has failed nothing more becomes durable, and reads are served as they are. */
 static void raise_ticket(hf_connection *connection, uint64_t ticket) {
-    if (ticket > connection->reply_ticket)
+    if (ticket > connection->reply_ticket && !connection->worker->poisoned)
         connection->reply_ticket = ticket;
 }
 
