@@ -70,15 +70,17 @@ def free_port():
 
 
 class Gateway:
-    """holdfast serve on a free port of 127.0.0.1. `flags` are name=value; a value of None leaves a flag out."""
+    """holdfast serve on a free port of 127.0.0.1. `flags` are name=value; a value of None leaves a flag out. `files`: how many it
+    may open."""
 
     running = set()
 
-    def __init__(self, directory=None, config=None, ready=True, env=None, **flags):
+    def __init__(self, directory=None, config=None, ready=True, env=None, files=None, **flags):
         self.directory = directory or tempfile.mkdtemp(prefix="d-", dir=WORK)
         self.log = os.path.join(WORK, f"log-{time.monotonic_ns()}")
         settings = {"dir": self.directory, "listen": "127.0.0.1:0", "segment_bytes": 2 << 20, **flags}
-        command = [HOLDFAST, "serve"]
+        command = ["bash", "-c", 'ulimit -n "$0" && exec "$@"', str(files)] if files else []
+        command += [HOLDFAST, "serve"]
         for name, value in settings.items():
             for one in value if isinstance(value, list) else [value]:
                 if one is not None:

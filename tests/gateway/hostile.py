@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Connections as they come: cut anywhere, broken, slow, half-open, silent, greedy, and very many."""
 
+import resource
 import struct
 
 from common import *
@@ -171,6 +172,42 @@ def too_many_connections():
         wait_for(again)
 
 
+def few_files():
+    """Where few files may be open, fewer connections are taken, and the log always finds one for its next segment."""
+    with Gateway(files=260, segment_bytes=1 << 20, threads=1) as gateway, gateway.connect() as wire:
+        check(gateway.events("few_files"), "it is told")
+        most = int(pairs(wire("CONFIG", "GET", "max-connections"))["max-connections"])
+        check(10 < most < 260, "fewer", most)
+        wires = [gateway.connect() for _ in range(most - 1)]
+        for other in wires:
+            same(other("PING"), "PONG", "within the limit")
+        idle = [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(300)]
+        wait_for(lambda: info(wire)["rejected_connections"] == "300")
+        for i, other in enumerate(wires[:64]):
+            check(not isinstance(other("HF.EVENTS", "FROM", 0), Error), "with as many feeds as may be", i)
+        names = [f"sku-{i}" for i in range(300)]
+        wire.pipeline(*(("HF.RECEIVE", f"in-{name}", name, 1 << 20) for name in names))
+        lines = [word for name in names for word in (name, 1)]
+        for i in range(10):
+            replies = wire.pipeline(*(("HF.PURCHASE", f"p{i}-{k}", *lines) for k in range(100)))
+            same({fields(reply)["outcome"] for reply in replies}, {"ok"}, "purchases")
+        check(int(info(wire)["segments"]) > 2, "one segment held all of it: this test does not test")
+        for other in idle + wires:
+            other.close()
+
+
+def no_file_to_accept_with():
+    """Whoever cannot be accepted for want of a file waits, and is accepted once there is one."""
+    with Gateway(threads=1) as gateway:
+        pid, before = gateway.process.pid, resource.prlimit(gateway.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
+        wires = [gateway.connect() for _ in range(40)]
+        wait_for(lambda: gateway.events("accept_failed"))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        for wire in wires:
+            same(wire("PING"), "PONG", "accepted in the end")
+
+
 def full_rings():
     """With the smallest ring, long pipelines of large orders wait for room, in order, and nothing is lost or doubled."""
     with Gateway(ring_bytes=524288, batch_delay_us=200000 if SLOW == 1 else 1000000) as gateway, gateway.connect() as wire:
@@ -195,4 +232,4 @@ def full_rings():
 
 
 main(cut_at_every_byte, broken, half_open, slow_readers, silent_before_login, thousand_connections, too_many_connections,
-     full_rings)
+     few_files, no_file_to_accept_with, full_rings)

@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TICK_MS = 100, ACCEPTS_A_TURN = 64, SPARE_FILES = 128 };
+enum { TICK_MS = 100, ACCEPTS_A_TURN = 64, SPARE_FILES = 128, WORKER_FILES = 4, FEED_FILES = 3 };
 
 static const char help[] =
     "usage: holdfast serve --dir D [--config FILE] [--NAME VALUE ...]\n"
@@ -383,17 +383,26 @@ static int open_engine(const hf_settings *settings, hf_server *server) {
     return HF_EXIT_FINE;
 }
 
-/* As many open files as connections may need. */
-static void raise_file_limit(const hf_settings *settings) {
+/* As many open files as connections and their feeds may need. Where the system allows fewer, fewer connections are
+ * taken: the last files are the log's, which fails for good when it cannot open its next segment. */
+static void raise_file_limit(hf_settings *settings) {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)settings->max_connections + SPARE_FILES;
+    uint64_t feeds = settings->max_feeds < settings->max_connections ? settings->max_feeds : settings->max_connections;
+    uint64_t own = SPARE_FILES + WORKER_FILES * settings->threads;
+    uint64_t wanted = own + settings->max_connections + FEED_FILES * feeds;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
+    rlim_t allowed = limit.rlim_cur;
     limit.rlim_cur = limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= wanted ? wanted : limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-    if (limit.rlim_cur < wanted)
-        journal(JOURNAL_WARNING, "few_files", "files", journal_number(limit.rlim_cur), "wanted", journal_number(wanted),
-                NULL);
+    if (setrlimit(RLIMIT_NOFILE, &limit) == 0)
+        allowed = limit.rlim_cur;
+    if (allowed >= wanted)
+        return;
+    uint64_t room = allowed > own + 1 + FEED_FILES ? allowed - own : 1 + FEED_FILES;
+    uint64_t each_fed = room / (1 + FEED_FILES);
+    settings->max_connections = feeds < each_fed ? room - FEED_FILES * feeds : each_fed;
+    journal(JOURNAL_WARNING, "few_files", "files", journal_number(allowed), "wanted", journal_number(wanted),
+            "max_connections", journal_number(settings->max_connections), NULL);
 }
 
 static int start_workers(const hf_settings *settings, hf_server *server) {
