@@ -345,6 +345,15 @@ def info(wire, section="everything"):
     return found
 
 
+def client(wire, id):
+    """A connection's line of CLIENT LIST, by another one; None: it is gone."""
+    for line in wire("CLIENT", "LIST").splitlines():
+        found = dict(word.split("=", 1) for word in line.split(" "))
+        if found["id"] == str(id):
+            return found
+    return None
+
+
 def wait_for(what, seconds=20):
     until = time.monotonic() + seconds * SLOW
     while True:

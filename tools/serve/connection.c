@@ -22,7 +22,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { READ_LEAST = 16 << 10, NOT_YET_KNOWN = 256, SHRINK_MS = 1000 };
+enum { READ_LEAST = 16 << 10, OUTPUT_BEFORE_LOGIN = 16 << 10, NOT_YET_KNOWN = 256, SHRINK_MS = 1000 };
 
 /* Before a login little is believed: the largest thing to say is HELLO 3 AUTH user password SETNAME name. */
 static const request_limits limits_before_login = {
@@ -231,8 +231,13 @@ static void end_by_protocol(hf_connection *connection) {
     connection_reply_end(connection);
 }
 
+/* Beyond so much unsent output it is not read. */
+static uint64_t output_pause_of(const hf_connection *connection) {
+    return connection->user ? connection->worker->server->settings->output_pause_bytes : OUTPUT_BEFORE_LOGIN;
+}
+
 static void pause_if_full(hf_connection *connection) {
-    if (output_size(&connection->out) <= connection->worker->server->settings->output_pause_bytes)
+    if (output_size(&connection->out) <= output_pause_of(connection))
         return;
     connection->paused |= PAUSE_OUTPUT;
     counter_add_relaxed(&connection->worker->counters.output_full, 1); /* relaxed: a figure */
@@ -386,7 +391,7 @@ static bool read_once(hf_connection *connection) {
             process_input(connection);
         }
     } else {
-        length = receive(connection, worker->buffer, WORKER_BUFFER);
+        length = receive(connection, worker->buffer, connection->user ? WORKER_BUFFER : READ_LEAST);
         if (length > 0) {
             size_t done = process(connection, worker->buffer, (size_t)length);
             if (!keep_input(connection, worker->buffer + done, (size_t)length - done)) {
@@ -462,7 +467,6 @@ void connection_send(hf_connection *connection) {
         counter_add_relaxed(&worker->counters.bytes_out, (uint64_t)sent);
         output_sent(out, (size_t)sent);
     }
-    counter_set_relaxed(&connection->card.output_bytes, output_size(out)); /* relaxed: a gauge */
 }
 
 void connection_end_turn(hf_connection *connection) {
@@ -477,8 +481,8 @@ void connection_end_turn(hf_connection *connection) {
     connection_send(connection);
     if (connection->closed)
         return;
-    if ((connection->paused & PAUSE_OUTPUT) &&
-        output_size(&connection->out) <= connection->worker->server->settings->output_pause_bytes / 2)
+    counter_set_relaxed(&connection->card.output_bytes, output_size(&connection->out)); /* relaxed: a gauge */
+    if ((connection->paused & PAUSE_OUTPUT) && output_size(&connection->out) <= output_pause_of(connection) / 2)
         connection_resume(connection, PAUSE_OUTPUT);
     if (connection->worker->durable != connection->ring_full_at)
         connection_resume(connection, PAUSE_RING); /* it moved before this connection was among those that are told */
@@ -722,7 +726,8 @@ bool connection_open(hf_worker *worker, int fd, uint64_t id, bool tls) {
     hf_connection *connection = make_connection(worker, fd);
     if (!connection) {
         close(fd);
-        tally_take_relaxed(&server->connections, 1); /* relaxed: a gauge */
+        tally_take_relaxed(&server->connections, 1); /* relaxed: gauges */
+        tally_take_relaxed(&server->before_login, server_wants_login(server, tls));
         return false;
     }
     connection->next = worker->connections;
@@ -731,7 +736,7 @@ bool connection_open(hf_worker *worker, int fd, uint64_t id, bool tls) {
     worker->connections = connection;
     fill_card(connection, id);
     registry_add(&server->registry, &connection->card);
-    count_before_login(connection, true);
+    connection->counted_before_login = server_wants_login(server, tls); /* by whoever accepted it */
     if (tls) {
         connection->handshaking = true;
         if (!tls_begin(connection)) {

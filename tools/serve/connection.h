@@ -3,7 +3,8 @@
  * Guarantees
  *   A  Requests are carried out in the order they came, and answered in that order.
  *   B  What one read brings is one batch of orders, as far as no other command stands between them.
- *   C  Memory is bounded by settings: a request and one read of input, output_limit_bytes of output.
+ *   C  Memory is bounded by settings: a request and one read of input, output_limit_bytes of output; before a login by
+ *      little of either.
  *   D  Whatever keeps a request from being carried out now (a full log ring, the throttle, unsent output, a job in
  *      another thread) pauses the connection: it is not read, and its bytes wait, unparsed, where they are.
  *

@@ -204,7 +204,7 @@ static bool admit(int fd, bool tls) {
     const char *limit = NULL;
     if (counter_read_relaxed(&server->connections) >= settings->max_connections) /* relaxed: a gauge is close enough */
         limit = "-HFLIMIT max-connections: no more are taken\r\n";
-    else if ((!server->default_user || tls) &&
+    else if (server_wants_login(server, tls) &&
              counter_read_relaxed(&server->before_login) >= settings->max_before_login)
         limit = "-HFLIMIT max-before-login: no more are taken\r\n";
     if (!limit)
@@ -225,10 +225,12 @@ static void hand_over(int fd, bool tls) {
         return;
     hf_worker *worker = &server->workers[state.next_worker++ % server->worker_count];
     tally_add_relaxed(&server->connections, 1); /* relaxed: gauges */
+    tally_add_relaxed(&server->before_login, server_wants_login(server, tls));
     tally_add_relaxed(&server->accepted, 1);
     worker_message message = {tls ? MESSAGE_TLS_SOCKET : MESSAGE_SOCKET, fd, ++state.next_id};
     if (!worker_post(worker, message)) {
         tally_take_relaxed(&server->connections, 1);
+        tally_take_relaxed(&server->before_login, server_wants_login(server, tls));
         close(fd);
     }
 }

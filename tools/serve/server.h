@@ -20,10 +20,11 @@ typedef struct hf_server {
     uint64_t started_ms, started_ns; /* by the wall clock, and by uv_hrtime */
     char run_id[41];
 
-    bool killed;                                               /* flag: the kill switch is on */
-    uint64_t connections, before_login, feeds, named_sessions; /* tallies: now */
-    uint64_t accepted, refused_connections;                    /* tallies: ever */
-    uint64_t closed_ticket; /* tally: the highest ticket of a named session that was closed */
+    bool killed;                            /* flag: the kill switch is on */
+    uint64_t connections, before_login;     /* tallies: now, from when one is accepted */
+    uint64_t feeds, named_sessions;         /* tallies: now */
+    uint64_t accepted, refused_connections; /* tallies: ever */
+    uint64_t closed_ticket;                 /* tally: the highest ticket of a named session that was closed */
 
     uint64_t workers_running; /* tally */
     void (*wake)(void);       /* the main thread */
@@ -32,6 +33,9 @@ typedef struct hf_server {
     pthread_mutex_t names_mutex; /* guards named sessions (session.h) */
     struct named_session *names;
 } hf_server;
+
+/* Whether a new connection counts as one before its login. */
+static inline bool server_wants_login(const hf_server *server, bool tls) { return !server->default_user || tls; }
 
 /* From a worker's thread that has drained. */
 void server_worker_ended(hf_server *server);
