@@ -75,6 +75,12 @@ def loopback_only():
         same(wire("RESET"), "RESET", "RESET")
         refused(wire("PING"), "NOAUTH")
         same(wire("HELLO", 3, "AUTH", "default", "open sesame", "SETNAME", "me")["proto"], 3, "HELLO with AUTH")
+    with Gateway(password_file=password, login_timeout_ms=1000) as gateway, gateway.connect() as wire:
+        same(wire("AUTH", "open sesame"), "OK", "AUTH")
+        time.sleep(1.2)
+        begin = time.monotonic()
+        same(wire("RESET"), "RESET", "RESET")
+        check(wire.ended() and time.monotonic() - begin >= 0.99, "it has as long for a login as a new connection")
 
 
 def users():

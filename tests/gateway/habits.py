@@ -174,6 +174,11 @@ def heartbeat_and_idle():
         check(silent.ended(), "who falls silent is closed")
         same(idle("PING"), "PONG", "who promised nothing stays")
         check(info(idle)["ended_heartbeat"] == "1", "it is counted")
+        with gateway.connect() as reader:  # who waits for an answer is not silent: its time begins anew behind that
+            reader("HF.HEARTBEAT", 250)
+            begin = time.monotonic()
+            reader("HF.EVENTS", "FROM", "$", "BLOCK", 1000)
+            check(reader.ended() and time.monotonic() - begin >= 1.49, "closed 500 ms after the answer, not at once")
     with Gateway(idle_timeout_ms=300) as gateway, gateway.connect() as wire, gateway.connect() as busy:
         while not wait_ended(wire, 0.05):
             same(busy("PING"), "PONG", "who says something stays")

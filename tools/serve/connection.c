@@ -425,6 +425,7 @@ void connection_resume(hf_connection *connection, unsigned reason) {
     connection_touch(connection);
     if (connection->paused || connection->ending)
         return;
+    connection->received_ns = uv_hrtime(); /* it was not heard, which is no silence of its own */
     if (connection->input_length)
         process_input(connection);
     if (tls_has_bytes(connection))
@@ -567,6 +568,8 @@ void connection_login(hf_connection *connection, const access_user *user) {
         session_leave(connection); /* its name belongs to the user of before */
         events_stop(connection);
     }
+    if (connection->user && !user)
+        connection->login_from_ns = uv_hrtime(); /* RESET: as a new connection */
     connection->user = user;
     count_before_login(connection, user == NULL);
     const char *name = user ? user->name : "";
@@ -624,7 +627,7 @@ void connection_sweep(hf_connection *connection, uint64_t now_ns) {
     if (connection->closed)
         return;
     if ((!connection->user || connection->handshaking) &&
-        is_past(now_ns, connection->opened_ns, settings->login_timeout_ms)) {
+        is_past(now_ns, connection->login_from_ns, settings->login_timeout_ms)) {
         connection_close(connection, END_LOGIN);
     } else if (connection->send_blocked && is_past(now_ns, connection->progress_ns, settings->slow_reader_ms)) {
         connection_close(connection, END_SLOW);
@@ -685,7 +688,7 @@ static void fill_card(hf_connection *connection, uint64_t id) {
     card->worker = connection->worker->number;
     card->protocol = 2;
     card->opened_ms = connection->worker->server->started_ms +
-                      (connection->opened_ns - connection->worker->server->started_ns) / 1000000;
+                      (connection->login_from_ns - connection->worker->server->started_ns) / 1000000;
     card->last_ms = card->opened_ms;
 }
 
@@ -706,7 +709,7 @@ static hf_connection *make_connection(hf_worker *worker, int fd) {
         return NULL;
     connection->worker = worker;
     connection->fd = fd;
-    connection->opened_ns = connection->received_ns = connection->progress_ns = uv_hrtime();
+    connection->login_from_ns = connection->received_ns = connection->progress_ns = uv_hrtime();
     request_init(&connection->parser);
     output_init(&connection->out, worker->server->settings->output_limit_bytes);
     connection->writer = (reply_writer){.out = &connection->out, .protocol = 2};

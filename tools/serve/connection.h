@@ -131,7 +131,8 @@ typedef struct hf_connection {
     hf_throttle throttle;
     uint64_t last_ticket; /* the highest a reply had */
 
-    uint64_t received_ns, progress_ns, opened_ns;
+    uint64_t received_ns, progress_ns; /* received_ns: something, or the end of a pause */
+    uint64_t login_from_ns;            /* when the time for a login began */
     uint64_t heartbeat_ns, pushed_ns;
     struct hf_feed *feed; /* NULL: none */
     struct hf_job *job;   /* NULL: none under way */
