@@ -440,7 +440,7 @@ static void one_life(place *p, uint32_t round, enum end end, uint64_t *random, c
     close(ends[1]);
     CHECK(fcntl(ends[0], F_SETFL, O_NONBLOCK) == 0, "%s", strerror(errno));
     /* One that is to kill itself is given time for it. */
-    double life = end == OUTSIDE ? 0.003 + (double)harness_below(random, 60) / 1000 : 2;
+    double life = end == OUTSIDE ? 0.003 + (double)harness_below(random, 60) / 1000 : 60;
     listen(&p->ledger, ends[0], harness_seconds() + life);
     kill(pid, SIGKILL);
     CHECK(waitpid(pid, &status, 0) == pid, "%s", strerror(errno));
@@ -478,7 +478,9 @@ int main(void) {
     }
     end_place(&places[0], &all);
     end_place(&places[1], &all);
-    CHECK(all.acknowledged > 0, "nothing was acknowledged in %llu kills", (unsigned long long)rounds);
+    CHECK(rounds < 6 || (all.acknowledged && all.kills[CHECKPOINT] && all.kills[ROTATION]),
+          "%llu facts acknowledged, %llu kills in a checkpoint, %llu in a rotation", (unsigned long long)all.acknowledged,
+          (unsigned long long)all.kills[CHECKPOINT], (unsigned long long)all.kills[ROTATION]);
     printf("crash: %llu kills in %.0f s, %llu at any time, %llu in a checkpoint, %llu in a rotation, in %llu directories: %llu "
            "reservations tried, %llu facts acknowledged: all there, once\n",
            (unsigned long long)rounds, harness_seconds() - begun, (unsigned long long)all.kills[OUTSIDE],

@@ -546,7 +546,8 @@ static void forgotten_in_order(void) {
 
 /* ---- a checkpoint by itself, over restarts ------------------------------------------------------------------------------------------- */
 
-/* No life writes as much log as a checkpoint is due after, all of them together do. */
+/* No life writes as much log as a checkpoint is due after, all of them together do. What is waited for is few operations, so that
+ * a life writes what it is to write, however they are sealed. */
 static void checkpoints_of_short_lives(void) {
     stage s;
     hf_stats stats = {0};
@@ -555,13 +556,16 @@ static void checkpoints_of_short_lives(void) {
     s.disk = crash_disk_new();
     s.options.flags = 0;
     s.options.checkpoint_bytes = 256 << 10;
-    s.options.batch_delay_us = 100000; /* few epochs, so little padding */
     for (unsigned life = 0, id = 0; life < 10 && stats.checkpoints == 0; life++) {
         open_stage(&s, NULL);
-        for (unsigned i = 0; i < 3000; i++) {
-            receive(&s, id++, "sku", 1);
-        }
-        double until = harness_seconds() + (life < 9 ? 0.05 : 10); /* the housekeeper looks every 2 ms */
+        do {
+            for (unsigned i = 0; i < 10; i++) {
+                receive(&s, id++, "sku", 1);
+            }
+            hf_stats_read(s.engine, &stats);
+            MUST(hf_wait(s.engine, stats.epoch, UINT64_MAX));
+        } while (stats.log_bytes < s.options.checkpoint_bytes / 4);
+        double until = harness_seconds() + (life < 9 ? 0.05 : 60); /* the housekeeper looks every 2 ms */
         do {
             usleep(1000);
             hf_stats_read(s.engine, &stats);

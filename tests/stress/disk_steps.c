@@ -364,7 +364,7 @@ int main(void) {
         CHECK(scenarios[i].instructions > 0, "%s: no step was hooked", scenarios[i].name);
         total += scenarios[i].instructions;
     }
-    for (; rounds ? trials < rounds : harness_seconds() < begun + harness_time(SECONDS); trials++) {
+    for (; rounds ? trials < rounds : trials < SCENARIOS || harness_seconds() < begun + harness_time(SECONDS); trials++) {
         uint64_t random = first + trials;
         harness_seed_is(first + trials);
         (void)harness_next(&random);
