@@ -1,4 +1,5 @@
 /* holdfast checkpoint: the state of now beside the log, so that the next open need not replay what is older. */
+#include "options.h"
 #include "tool.h"
 
 #include <inttypes.h>
@@ -12,12 +13,13 @@ static const char help[] =
     "exit status: 0 fine; 1 no such directory, or it is damaged; 2 wrong usage; 3 system trouble, or D is in use\n";
 
 int hf_command_checkpoint(int argc, char **argv) {
-    hf_arguments arguments;
-    int exit_code = hf_read_arguments(argc, argv, 0, help, &arguments);
+    const char *directory = NULL;
+    const hf_option options[] = {{"dir", .text = &directory, .is_required = true}, {0}};
+    int exit_code = hf_read_options(argc, argv, help, options, false);
     if (exit_code)
         return exit_code < 0 ? hf_finish_output(HF_EXIT_FINE) : exit_code;
     hf_opened opened;
-    exit_code = hf_open_directory(&opened, arguments.directory, 0);
+    exit_code = hf_open_directory(&opened, directory, 0);
     if (exit_code)
         return exit_code;
     int error = hf_checkpoint(opened.engine);

@@ -1,9 +1,9 @@
 /* holdfast demo: an order flow made up by rule, a flash sale. One SKU that everybody wants and that runs out again and
  * again, some beside it; buyers who confirm, cancel, walk away, ask for more time, pay late, and send things twice. The
  * same seed and number of rows give the same bytes, on every machine. */
+#include "options.h"
 #include "tool.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 
 static const char help[] =
@@ -122,34 +122,19 @@ static void one_step(hf_demo *demo) {
     }
 }
 
-static int read_command_line(int argc, char **argv, uint64_t *rows, uint64_t *seed) {
-    static const struct option options[] = {
-        {"rows", required_argument, NULL, 'r'},
-        {"seed", required_argument, NULL, 's'},
-        {"help", no_argument, NULL, 'h'},
+static int read_command_line(hf_demo *demo, int argc, char **argv) {
+    const hf_option options[] = {
+        {"rows", .number = &demo->rows_left, .least = 1, .most = UINT64_C(10000000000),
+         .expected = "a number of rows, 1 to 10000000000"},
+        {"seed", .number = &demo->random, .most = UINT64_MAX, .expected = "a number"},
         {0},
     };
-    opterr = 0;
-    for (int letter; (letter = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return -1;
-        }
-        if (letter == ':')
-            return hf_tell_usage("demo", "%s: it wants a value", argv[optind - 1]);
-        if (letter != 'r' && letter != 's')
-            return hf_tell_usage("demo", "%s: no such option of demo", argv[optind - 1]);
-        if (letter == 'r' && !hf_parse_count(optarg, 1, UINT64_C(10000000000), rows))
-            return hf_tell_usage("demo", "%s: expected a number of rows, 1 to 10000000000", optarg);
-        if (letter == 's' && !hf_parse_count(optarg, 0, UINT64_MAX, seed))
-            return hf_tell_usage("demo", "%s: expected a number", optarg);
-    }
-    return optind < argc ? hf_tell_usage("demo", "%s: nothing more was expected", argv[optind]) : HF_EXIT_FINE;
+    return hf_read_options(argc, argv, help, options, false);
 }
 
 int hf_command_demo(int argc, char **argv) {
     hf_demo demo = {.now = START_MS, .rows_left = 1000000, .random = 1};
-    int exit_code = read_command_line(argc, argv, &demo.rows_left, &demo.random);
+    int exit_code = read_command_line(&demo, argc, argv);
     if (exit_code)
         return exit_code < 0 ? hf_finish_output(HF_EXIT_FINE) : exit_code;
     puts("time_ms,op,id,sku,quantity,ttl_ms,user");

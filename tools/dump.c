@@ -49,40 +49,16 @@ typedef struct hf_dump {
 /* ---- the command ------------------------------------------------------------------------------------------------- */
 
 static int read_command_line(hf_dump *dump, int argc, char **argv) {
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"json", no_argument, NULL, 'j'},
-        {"follow", no_argument, NULL, 'f'},
-        {"help", no_argument, NULL, 'h'},
-        HF_SELECT_OPTIONS,
-        {"user", required_argument, NULL, 'u'},
+    hf_select_init(&dump->selection);
+    const hf_option options[] = {
+        {"dir", .text = &dump->directory, .is_required = true},
+        {"json", .flag = &dump->json},
+        {"follow", .flag = &dump->follow},
+        HF_SELECT_OPTIONS(&dump->selection),
+        {"user", .read = hf_select_user, .into = &dump->selection},
         {0},
     };
-    hf_select_init(&dump->selection);
-    opterr = 0;
-    for (int letter; (letter = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
-        int exit_code =
-            letter == '?' || letter == ':' ? -1 : hf_select_option(&dump->selection, "dump", letter, optarg);
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return -1;
-        } else if (letter == 'd') {
-            dump->directory = optarg;
-        } else if (letter == 'j') {
-            dump->json = true;
-        } else if (letter == 'f') {
-            dump->follow = true;
-        } else if (letter == ':') {
-            return hf_tell_usage("dump", "%s: it wants a value", argv[optind - 1]);
-        } else if (exit_code == -1) {
-            return hf_tell_usage("dump", "%s: no such option of dump", argv[optind - 1]);
-        } else if (exit_code != HF_EXIT_FINE) {
-            return exit_code;
-        }
-    }
-    if (optind < argc)
-        return hf_tell_usage("dump", "%s: nothing more was expected", argv[optind]);
-    return dump->directory ? HF_EXIT_FINE : hf_tell_usage("dump", "dump: --dir is missing");
+    return hf_read_options(argc, argv, help, options, false);
 }
 
 /* The end for now: false if it is the end. What was printed is to be seen before the wait. */

@@ -79,38 +79,17 @@ typedef struct hf_history {
 } hf_history;
 
 static int read_command_line(hf_history *history, int argc, char **argv) {
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"svg", required_argument, NULL, 'g'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        HF_SELECT_OPTIONS,
+    hf_select_init(&history->selection);
+    const hf_option options[] = {
+        {"dir", .text = &history->directory, .is_required = true},
+        {"svg", .text = &history->svg_path},
+        {"json", .flag = &history->json},
+        HF_SELECT_OPTIONS(&history->selection),
         {0},
     };
-    hf_select_init(&history->selection);
-    opterr = 0;
-    for (int letter; (letter = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return -1;
-        }
-        if (letter == ':')
-            return hf_tell_usage("history", "%s: it wants a value", argv[optind - 1]);
-        if (letter == '?')
-            return hf_tell_usage("history", "%s: no such option of history", argv[optind - 1]);
-        if (letter == 'd')
-            history->directory = optarg;
-        else if (letter == 'g')
-            history->svg_path = optarg;
-        else if (letter == 'j')
-            history->json = true;
-        else if (hf_select_option(&history->selection, "history", letter, optarg) != HF_EXIT_FINE)
-            return HF_EXIT_USAGE;
-    }
-    if (optind < argc)
-        return hf_tell_usage("history", "%s: nothing more was expected", argv[optind]);
-    if (!history->directory)
-        return hf_tell_usage("history", "history: --dir is missing");
+    int exit_code = hf_read_options(argc, argv, help, options, false);
+    if (exit_code)
+        return exit_code;
     if (history->selection.has_sku == history->selection.has_id)
         return hf_tell_usage("history", "history: expected either --sku or --id");
     if (history->svg_path && !history->selection.has_sku)

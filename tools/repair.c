@@ -1,9 +1,9 @@
 /* holdfast repair: a directory that no longer opens is cut back to before its damage, if told; else it is said what
  * that would lose. The work is hf_repair's. */
+#include "options.h"
 #include "text.h"
 #include "tool.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -28,33 +28,13 @@ typedef struct hf_mending {
 } hf_mending;
 
 static int read_command_line(hf_mending *mending, int argc, char **argv) {
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"cut", no_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
+    const hf_option options[] = {
+        {"dir", .text = &mending->directory, .is_required = true},
+        {"cut", .flag = &mending->cut},
+        {"json", .flag = &mending->json},
         {0},
     };
-    opterr = 0;
-    for (int letter; (letter = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return -1;
-        }
-        if (letter == 'd')
-            mending->directory = optarg;
-        else if (letter == 'c')
-            mending->cut = true;
-        else if (letter == 'j')
-            mending->json = true;
-        else if (letter == ':')
-            return hf_tell_usage("repair", "%s: it wants a value", argv[optind - 1]);
-        else
-            return hf_tell_usage("repair", "%s: no such option of repair", argv[optind - 1]);
-    }
-    if (optind < argc)
-        return hf_tell_usage("repair", "%s: nothing more was expected", argv[optind]);
-    return mending->directory ? HF_EXIT_FINE : hf_tell_usage("repair", "repair: --dir is missing");
+    return hf_read_options(argc, argv, help, options, false);
 }
 
 static const char *when(uint64_t time_ms, char text[HF_TIME_TEXT]) {

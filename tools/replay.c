@@ -1,10 +1,10 @@
 /* holdfast replay: the state as it was, as a table, CSV, JSON, or a new directory. How it is had: past.h. */
+#include "options.h"
 #include "past.h"
 #include "text.h"
 #include "tool.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,69 +35,22 @@ typedef struct hf_replay {
     hf_past past;
 } hf_replay;
 
-static int read_option(hf_replay *replay, int letter, const char *value) {
-    switch (letter) {
-    case 'd':
-        replay->directory = value;
-        return HF_EXIT_FINE;
-    case 's':
-        replay->stock_path = value;
-        return HF_EXIT_FINE;
-    case 'r':
-        replay->reservations_path = value;
-        return HF_EXIT_FINE;
-    case 'i':
-        replay->into = value;
-        return HF_EXIT_FINE;
-    case 'j':
-        replay->json = true;
-        return HF_EXIT_FINE;
-    case 'e':
-        return hf_parse_count(value, 0, HF_BEFORE_KEPT - 1, &replay->to_epoch)
-                   ? HF_EXIT_FINE
-                   : hf_tell_usage("replay", "%s: expected an epoch, a number", value);
-    default:
-        return hf_parse_time(value, &replay->to_ms)
-                   ? HF_EXIT_FINE
-                   : hf_tell_usage("replay", "%s: expected a time, as 2026-01-31T12:00:00.000Z or in ms since 1970",
-                                   value);
-    }
-}
-
 static int read_command_line(hf_replay *replay, int argc, char **argv) {
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"to-epoch", required_argument, NULL, 'e'},
-        {"to-time", required_argument, NULL, 't'},
-        {"json", no_argument, NULL, 'j'},
-        {"stock", required_argument, NULL, 's'},
-        {"reservations", required_argument, NULL, 'r'},
-        {"into", required_argument, NULL, 'i'},
-        {"help", no_argument, NULL, 'h'},
+    *replay = (hf_replay){.to_epoch = UINT64_MAX, .to_ms = UINT64_MAX};
+    const hf_option options[] = {
+        {"dir", .text = &replay->directory, .is_required = true},
+        {"to-epoch", .number = &replay->to_epoch, .most = HF_BEFORE_KEPT - 1, .expected = HF_EXPECTED_EPOCH},
+        {"to-time", .read = hf_read_time, .into = &replay->to_ms},
+        {"json", .flag = &replay->json},
+        {"stock", .text = &replay->stock_path},
+        {"reservations", .text = &replay->reservations_path},
+        {"into", .text = &replay->into},
         {0},
     };
-    *replay = (hf_replay){.to_epoch = UINT64_MAX, .to_ms = UINT64_MAX};
-    opterr = 0;
-    for (int letter; (letter = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return -1;
-        }
-        if (letter == ':')
-            return hf_tell_usage("replay", "%s: it wants a value", argv[optind - 1]);
-        if (letter == '?')
-            return hf_tell_usage("replay", "%s: no such option of replay", argv[optind - 1]);
-        int exit_code = read_option(replay, letter, optarg);
-        if (exit_code)
-            return exit_code;
-    }
-    if (optind < argc)
-        return hf_tell_usage("replay", "%s: nothing more was expected", argv[optind]);
-    if (!replay->directory)
-        return hf_tell_usage("replay", "replay: --dir is missing");
-    if (replay->to_epoch != UINT64_MAX && replay->to_ms != UINT64_MAX)
+    int exit_code = hf_read_options(argc, argv, help, options, false);
+    if (!exit_code && replay->to_epoch != UINT64_MAX && replay->to_ms != UINT64_MAX)
         return hf_tell_usage("replay", "replay: either --to-epoch or --to-time");
-    return HF_EXIT_FINE;
+    return exit_code;
 }
 
 /* ---- forms ------------------------------------------------------------------------------------------------------- */

@@ -13,6 +13,7 @@
  *                             every --batch rows:  1. outcomes to disk    2. hf_poll: the epoch to disk
  */
 #include "flow.h"
+#include "options.h"
 #include "outcomes.h"
 #include "progress.h"
 #include "tool.h"
@@ -67,48 +68,19 @@ typedef struct hf_run {
 } hf_run;
 
 static int read_command_line(hf_run *run, int argc, char **argv) {
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"outcomes", required_argument, NULL, 'o'},
-        {"stock", required_argument, NULL, 's'},
-        {"checkpoint-every", required_argument, NULL, 'c'},
-        {"batch", required_argument, NULL, 'b'},
-        {"help", no_argument, NULL, 'h'},
+    static const char rows[] = "a number of rows, 1 or more";
+    *run = (hf_run){.batch = 32768};
+    const hf_option options[] = {
+        {"dir", .text = &run->directory, .is_required = true},
+        {"outcomes", .text = &run->outcomes_path},
+        {"stock", .text = &run->stock_path},
+        {"checkpoint-every", .number = &run->checkpoint_every, .least = 1, .most = UINT64_MAX, .expected = rows},
+        {"batch", .number = &run->batch, .least = 1, .most = UINT64_C(1) << 40, .expected = rows},
         {0},
     };
-    *run = (hf_run){.batch = 32768};
-    opterr = 0;
-    for (int letter; (letter = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
-        bool good = true;
-        switch (letter) {
-        case 'd':
-            run->directory = optarg;
-            break;
-        case 'o':
-            run->outcomes_path = optarg;
-            break;
-        case 's':
-            run->stock_path = optarg;
-            break;
-        case 'c':
-            good = hf_parse_count(optarg, 1, UINT64_MAX, &run->checkpoint_every);
-            break;
-        case 'b':
-            good = hf_parse_count(optarg, 1, UINT64_C(1) << 40, &run->batch);
-            break;
-        case 'h':
-            fputs(help, stdout);
-            return -1;
-        case ':':
-            return hf_tell_usage("run", "%s: it wants a value", argv[optind - 1]);
-        default:
-            return hf_tell_usage("run", "%s: no such option of run", argv[optind - 1]);
-        }
-        if (!good)
-            return hf_tell_usage("run", "%s: expected a number of rows, 1 or more", optarg);
-    }
-    if (!run->directory)
-        return hf_tell_usage("run", "run: --dir is missing");
+    int exit_code = hf_read_options(argc, argv, help, options, true);
+    if (exit_code)
+        return exit_code;
     if (optind + 1 != argc)
         return hf_tell_usage("run", optind == argc ? "run: the flow is missing" : "run: one flow was expected");
     run->flow_path = argv[optind];

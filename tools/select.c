@@ -12,57 +12,35 @@ void hf_select_init(hf_selection *selection) {
     *selection = (hf_selection){.to_epoch = UINT64_MAX, .to_ms = UINT64_MAX};
 }
 
-static int read_epoch(const char *command, const char *value, uint64_t *epoch) {
-    return hf_parse_count(value, 0, UINT64_MAX, epoch)
-               ? HF_EXIT_FINE
-               : hf_tell_usage(command, "%s: expected an epoch, a number", value);
-}
-
-static int read_time(const char *command, const char *value, uint64_t *time_ms) {
-    return hf_parse_time(value, time_ms)
-               ? HF_EXIT_FINE
-               : hf_tell_usage(command, "%s: expected a time, as 2026-01-31T12:00:00.000Z or in ms since 1970", value);
-}
-
-static int read_sku(hf_selection *selection, const char *command, const char *value) {
+int hf_select_sku(const char *command, const char *value, void *into) {
+    hf_selection *selection = into;
     selection->has_sku = true;
-    if (strlen(value) <= sizeof selection->sku)
-        selection->sku_length = hf_read_shown(value, selection->sku);
+    selection->sku_length = strlen(value) <= sizeof selection->sku ? hf_read_shown(value, selection->sku) : 0;
     if (selection->sku_length < 1 || selection->sku_length > HF_MAX_SKU_NAME)
         return hf_tell_usage(command, "%s: expected a SKU, 1 to %u bytes", value, HF_MAX_SKU_NAME);
     return HF_EXIT_FINE;
 }
 
-static int read_id(hf_selection *selection, const char *command, const char *value) {
+int hf_select_id(const char *command, const char *value, void *into) {
+    hf_selection *selection = into;
     selection->has_id = true;
     return hf_parse_id(value, &selection->id) ? HF_EXIT_FINE : hf_tell_usage(command, "%s: expected an id", value);
 }
 
-int hf_select_option(hf_selection *selection, const char *command, int letter, const char *value) {
-    switch (letter) {
-    case 'a':
-        return read_epoch(command, value, &selection->from_epoch);
-    case 'b':
-        return read_epoch(command, value, &selection->to_epoch);
-    case 'A':
-        return read_time(command, value, &selection->from_ms);
-    case 'B':
-        return read_time(command, value, &selection->to_ms);
-    case 's':
-        return read_sku(selection, command, value);
-    case 'i':
-        return read_id(selection, command, value);
-    case 'I':
-        selection->has_id = true;
-        selection->id = hf_id_from_text(value, strlen(value));
-        return HF_EXIT_FINE;
-    case 'u':
-        selection->has_user = true;
-        selection->user = hf_parse_user(value);
-        return HF_EXIT_FINE;
-    default:
-        return -1;
-    }
+int hf_select_id_text(const char *command, const char *value, void *into) {
+    hf_selection *selection = into;
+    (void)command;
+    selection->has_id = true;
+    selection->id = hf_id_from_text(value, strlen(value));
+    return HF_EXIT_FINE;
+}
+
+int hf_select_user(const char *command, const char *value, void *into) {
+    hf_selection *selection = into;
+    (void)command;
+    selection->has_user = true;
+    selection->user = hf_parse_user(value);
+    return HF_EXIT_FINE;
 }
 
 /* ---- the ids of a user ------------------------------------------------------------------------------------------- */

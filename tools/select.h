@@ -9,9 +9,9 @@
 #ifndef HF_SELECT_H
 #define HF_SELECT_H
 
-#include <holdfast/holdfast.h>
+#include "options.h"
 
-#include <getopt.h>
+#include <holdfast/holdfast.h>
 
 typedef struct hf_id_set {
     hf_id *ids; /* all zero: free */
@@ -34,18 +34,21 @@ typedef struct hf_selection {
     hf_id_set ids;
 } hf_selection;
 
-/* The options of a selection, for a command's own list; the letters are hf_select_option's, which knows --user as 'u',
- * too. */
-#define HF_SELECT_OPTIONS                                                                                              \
-    {"from-epoch", required_argument, NULL, 'a'}, {"to-epoch", required_argument, NULL, 'b'},                          \
-        {"from-time", required_argument, NULL, 'A'}, {"to-time", required_argument, NULL, 'B'},                        \
-        {"sku", required_argument, NULL, 's'}, {"id", required_argument, NULL, 'i'}, {                                 \
-        "id-text", required_argument, NULL, 'I'                                                                        \
+/* The options of a selection, for a subcommand's own table; --user is dump's. */
+#define HF_SELECT_OPTIONS(s)                                                                                           \
+    {"from-epoch", .number = &(s)->from_epoch, .most = UINT64_MAX, .expected = HF_EXPECTED_EPOCH},                     \
+        {"to-epoch", .number = &(s)->to_epoch, .most = UINT64_MAX, .expected = HF_EXPECTED_EPOCH},                     \
+        {"from-time", .read = hf_read_time, .into = &(s)->from_ms},                                                    \
+        {"to-time", .read = hf_read_time, .into = &(s)->to_ms}, {"sku", .read = hf_select_sku, .into = (s)},           \
+        {"id", .read = hf_select_id, .into = (s)}, {                                                                   \
+        "id-text", .read = hf_select_id_text, .into = (s)                                                              \
     }
+int hf_select_sku(const char *command, const char *value, void *selection);
+int hf_select_id(const char *command, const char *value, void *selection);
+int hf_select_id_text(const char *command, const char *value, void *selection);
+int hf_select_user(const char *command, const char *value, void *selection);
 
 void hf_select_init(hf_selection *selection);
-/* HF_EXIT_FINE: the option was one of these; -1: it is none; else it was told what is wrong with it. */
-int hf_select_option(hf_selection *selection, const char *command, int letter, const char *value);
 /* Opens the second reader, if there is one. HF_SUCCESS, or as hf_log_open. */
 int hf_select_begin(hf_selection *selection, const char *directory);
 /* 1: the record is selected; 0: it is not; negative: as hf_log_next. */

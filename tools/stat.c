@@ -1,4 +1,5 @@
 /* holdfast stat: every gauge of the engine, as it stands after reading the directory. */
+#include "options.h"
 #include "tool.h"
 
 #include <inttypes.h>
@@ -31,17 +32,19 @@ static void print_json(const hf_stats *stats) {
 }
 
 int hf_command_stat(int argc, char **argv) {
-    hf_arguments arguments;
-    int exit_code = hf_read_arguments(argc, argv, HF_TAKES_JSON, help, &arguments);
+    const char *directory = NULL;
+    bool json = false;
+    const hf_option options[] = {{"dir", .text = &directory, .is_required = true}, {"json", .flag = &json}, {0}};
+    int exit_code = hf_read_options(argc, argv, help, options, false);
     if (exit_code)
         return exit_code < 0 ? hf_finish_output(HF_EXIT_FINE) : exit_code;
     hf_opened opened;
-    exit_code = hf_open_directory(&opened, arguments.directory, HF_READ_ONLY);
+    exit_code = hf_open_directory(&opened, directory, HF_READ_ONLY);
     if (exit_code)
         return exit_code;
     hf_stats stats;
     hf_stats_read(opened.engine, &stats);
-    if (arguments.json)
+    if (json)
         print_json(&stats);
     else
         print_table(&stats);

@@ -1,4 +1,5 @@
 /* holdfast stock: what is there, SKU by SKU, in three forms. */
+#include "options.h"
 #include "tool.h"
 
 #include <inttypes.h>
@@ -154,21 +155,30 @@ static int collect_one(hf_session *session, const char *name, hf_stock_rows *row
 }
 
 int hf_command_stock(int argc, char **argv) {
-    hf_arguments arguments;
-    int exit_code = hf_read_arguments(argc, argv, HF_TAKES_JSON | HF_TAKES_CSV | HF_TAKES_SKU, help, &arguments);
+    const char *directory = NULL, *sku = NULL;
+    bool csv = false, json = false;
+    const hf_option options[] = {
+        {"dir", .text = &directory, .is_required = true},
+        {"sku", .text = &sku},
+        {"csv", .flag = &csv},
+        {"json", .flag = &json},
+        {0},
+    };
+    int exit_code = hf_read_options(argc, argv, help, options, false);
     if (exit_code)
         return exit_code < 0 ? hf_finish_output(HF_EXIT_FINE) : exit_code;
+    if (json && csv)
+        return hf_tell_usage("stock", "stock: either --csv or --json");
     hf_opened opened;
-    exit_code = hf_open_directory(&opened, arguments.directory, HF_READ_ONLY);
+    exit_code = hf_open_directory(&opened, directory, HF_READ_ONLY);
     if (exit_code)
         return exit_code;
     hf_stock_rows rows = {0};
-    exit_code =
-        arguments.sku ? collect_one(opened.session, arguments.sku, &rows) : collect_sorted(opened.session, &rows);
+    exit_code = sku ? collect_one(opened.session, sku, &rows) : collect_sorted(opened.session, &rows);
     if (exit_code == HF_EXIT_FINE) {
-        if (arguments.csv)
+        if (csv)
             print_csv(&rows, stdout);
-        else if (arguments.json)
+        else if (json)
             print_json(&rows);
         else
             print_table(&rows);

@@ -1,10 +1,9 @@
-/* What the subcommands share: telling trouble, reading arguments, opening directories. */
+/* What the subcommands share: telling trouble, opening directories. */
 #include "tool.h"
 
 #include "copy.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,38 +118,4 @@ int hf_close_directory(hf_opened *opened, int exit_code) {
     if (error && exit_code == HF_EXIT_FINE)
         return hf_tell_error(error, "closing");
     return exit_code;
-}
-
-int hf_read_arguments(int argc, char **argv, unsigned takes, const char *help, hf_arguments *arguments) {
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'}, {"help", no_argument, NULL, 'h'},      {"json", no_argument, NULL, 'j'},
-        {"csv", no_argument, NULL, 'c'},       {"sku", required_argument, NULL, 's'}, {0},
-    };
-    *arguments = (hf_arguments){0};
-    opterr = 0;
-    for (int letter; (letter = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return -1;
-        } else if (letter == 'd') {
-            arguments->directory = optarg;
-        } else if (letter == 'j' && (takes & HF_TAKES_JSON)) {
-            arguments->json = true;
-        } else if (letter == 'c' && (takes & HF_TAKES_CSV)) {
-            arguments->csv = true;
-        } else if (letter == 's' && (takes & HF_TAKES_SKU)) {
-            arguments->sku = optarg;
-        } else if (letter == ':') {
-            return hf_tell_usage(argv[0], "%s: it wants a value", argv[optind - 1]);
-        } else {
-            return hf_tell_usage(argv[0], "%s: no such option of %s", argv[optind - 1], argv[0]);
-        }
-    }
-    if (optind < argc)
-        return hf_tell_usage(argv[0], "%s: nothing more was expected", argv[optind]);
-    if (!arguments->directory)
-        return hf_tell_usage(argv[0], "%s: --dir is missing", argv[0]);
-    if (arguments->json && arguments->csv)
-        return hf_tell_usage(argv[0], "%s: either --csv or --json", argv[0]);
-    return HF_EXIT_FINE;
 }

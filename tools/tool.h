@@ -59,16 +59,6 @@ int hf_open_directory(hf_opened *opened, const char *directory, uint32_t flags);
 /* Returns `exit_code`, or what closing failed with. */
 int hf_close_directory(hf_opened *opened, int exit_code);
 
-/* For the commands that take --dir and at most one word for the form of the answer. */
-typedef struct hf_arguments {
-    const char *directory;
-    const char *sku; /* --sku */
-    bool json, csv;
-} hf_arguments;
-enum { HF_TAKES_JSON = 1u << 0, HF_TAKES_CSV = 1u << 1, HF_TAKES_SKU = 1u << 2 };
-/* HF_EXIT_FINE: go on; -1: help was printed; else an exit code. */
-int hf_read_arguments(int argc, char **argv, unsigned takes, const char *help, hf_arguments *arguments);
-
 /* The signal (SIGINT, SIGTERM) that asked to stop, once hf_catch_signals was called; 0: none. */
 extern volatile sig_atomic_t hf_stop_signal;
 void hf_catch_signals(void);

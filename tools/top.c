@@ -3,14 +3,13 @@
  *     holdfast top  127.0.0.1:7400   up 1:02:03   kill off   log ok
  *     orders/s 512,345   acknowledged p50 0.4 ms  p99 1.2 ms ...
  */
+#include "options.h"
 #include "tool.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <netdb.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -288,40 +287,23 @@ static int watch(hf_top *top) {
     return exit_code < 0 ? HF_EXIT_FINE : exit_code;
 }
 
+static int read_interval(const char *command, const char *value, void *seconds) {
+    return hf_parse_count(value, 1, 3600, seconds)
+               ? HF_EXIT_FINE
+               : hf_tell_usage(command, "--interval: '%s' found, expected seconds from 1 to 3600", value);
+}
+
 static int read_command_line(hf_top *top, int argc, char **argv) {
-    static const struct option options[] = {
-        {"connect", required_argument, NULL, 'c'},
-        {"user", required_argument, NULL, 'u'},
-        {"password-file", required_argument, NULL, 'p'},
-        {"interval", required_argument, NULL, 'i'},
-        {"once", no_argument, NULL, 'o'},
-        {"help", no_argument, NULL, 'h'},
+    *top = (hf_top){.where = "127.0.0.1:7400", .interval = 1, .fd = -1};
+    const hf_option options[] = {
+        {"connect", .text = &top->where},
+        {"user", .text = &top->user},
+        {"password-file", .text = &top->password_file},
+        {"interval", .read = read_interval, .into = &top->interval},
+        {"once", .flag = &top->once},
         {0},
     };
-    *top = (hf_top){.where = "127.0.0.1:7400", .interval = 1, .fd = -1};
-    opterr = 0;
-    for (int letter; (letter = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return -1;
-        } else if (letter == 'c') {
-            top->where = optarg;
-        } else if (letter == 'u') {
-            top->user = optarg;
-        } else if (letter == 'p') {
-            top->password_file = optarg;
-        } else if (letter == 'o') {
-            top->once = true;
-        } else if (letter == 'i') {
-            if (!hf_parse_count(optarg, 1, 3600, &top->interval))
-                return hf_tell_usage("top", "--interval: '%s' found, expected seconds from 1 to 3600", optarg);
-        } else if (letter == ':') {
-            return hf_tell_usage("top", "%s: it wants a value", argv[optind - 1]);
-        } else {
-            return hf_tell_usage("top", "%s: no such option of top", argv[optind - 1]);
-        }
-    }
-    return optind < argc ? hf_tell_usage("top", "%s: nothing more was expected", argv[optind]) : HF_EXIT_FINE;
+    return hf_read_options(argc, argv, help, options, false);
 }
 
 int hf_command_top(int argc, char **argv) {

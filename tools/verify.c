@@ -17,11 +17,11 @@
 #include "chains.h"
 #include "compare.h"
 #include "copy.h"
+#include "options.h"
 #include "read.h"
 #include "tool.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,33 +70,13 @@ typedef struct hf_verify {
 static int memory_trouble(void) { return hf_tell(HF_EXIT_SYSTEM, "out of memory"); }
 
 static int read_command_line(hf_verify *verify, int argc, char **argv) {
-    static const struct option options[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"recover-copy", required_argument, NULL, 'r'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
+    const hf_option options[] = {
+        {"dir", .text = &verify->directory, .is_required = true},
+        {"recover-copy", .text = &verify->copy},
+        {"json", .flag = &verify->json},
         {0},
     };
-    opterr = 0;
-    for (int letter; (letter = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
-        if (letter == 'h') {
-            fputs(help, stdout);
-            return -1;
-        }
-        if (letter == 'd')
-            verify->directory = optarg;
-        else if (letter == 'r')
-            verify->copy = optarg;
-        else if (letter == 'j')
-            verify->json = true;
-        else if (letter == ':')
-            return hf_tell_usage("verify", "%s: it wants a value", argv[optind - 1]);
-        else
-            return hf_tell_usage("verify", "%s: no such option of verify", argv[optind - 1]);
-    }
-    if (optind < argc)
-        return hf_tell_usage("verify", "%s: nothing more was expected", argv[optind]);
-    return verify->directory ? HF_EXIT_FINE : hf_tell_usage("verify", "verify: --dir is missing");
+    return hf_read_options(argc, argv, help, options, false);
 }
 
 /* ---- the log ----------------------------------------------------------------------------------------------------- */
