@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "number.h"
 #include "retention.h"
 #include "seal.h"
 #include "stock.h"
@@ -18,7 +19,7 @@ enum {
     HEADER = 128,
     BLOCK_HEAD = 32,
     BLOCK_ROOM = 1 << 20,                              /* payload after which a block is written */
-    ENTRY_MAX = 160 + 2 * 10 * (int)HF_MAX_LINES + 256, /* the longest entry */
+    ENTRY_MAX = 160 + 2 * (int)HF_NUMBER_MAX * (int)HF_MAX_LINES + 256, /* the longest entry */
     BLOCK_MAX = BLOCK_ROOM + ENTRY_MAX,
     VERSION = 1,
     SLOTS_A_SECTION = 256,
@@ -28,33 +29,14 @@ enum block_kind { BLOCK_SKUS = 1, BLOCK_IDS, BLOCK_SESSIONS, BLOCK_END };
 
 static const char magic[8] = "HFCHECK\n";
 
-/* ---- numbers -------------------------------------------------------------------------------------------------------------- */
-
-static uint8_t *put_number(uint8_t *at, uint64_t number) {
-    for (; number >= 0x80; number >>= 7) {
-        *at++ = (uint8_t)(number | 0x80);
-    }
-    *at++ = (uint8_t)number;
-    return at;
-}
+/* ---- bytes --------------------------------------------------------------------------------------------------------------- */
 
 typedef struct hf_bytes {
     const uint8_t *at, *end;
     bool good;
 } hf_bytes;
 
-static uint64_t get_number(hf_bytes *bytes) {
-    uint64_t number = 0;
-    for (unsigned shift = 0; shift < 64 && bytes->at < bytes->end; shift += 7) {
-        uint8_t byte = *bytes->at++;
-        number |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            return number;
-        }
-    }
-    bytes->good = false;
-    return 0;
-}
+static uint64_t get_number(hf_bytes *bytes) { return hf_get_number(&bytes->at, bytes->end, &bytes->good); }
 
 static const uint8_t *get_bytes(hf_bytes *bytes, size_t length) {
     if ((size_t)(bytes->end - bytes->at) < length) {
@@ -118,7 +100,7 @@ static int entry_end(hf_writer *writer, const uint8_t *end) {
 }
 
 static uint8_t *put_name(uint8_t *at, uint32_t number, const void *name, size_t length) {
-    at = put_number(at, number);
+    at = hf_put_number(at, number);
     *at++ = (uint8_t)length;
     memcpy(at, name, length);
     return at + length;
@@ -138,9 +120,9 @@ static int write_skus(hf_writer *writer) {
         const void *name = hf_sku_name(sku, &length);
         hf_counter counter = hf_counter_of(hf_load128_acquire(&sku->word)); /* edge W1: one instant of it */
         uint8_t *at = put_name(entry_begin(writer), sku->number, name, length);
-        at = put_number(at, (uint64_t)counter.on_hand);
-        at = put_number(at, (uint64_t)counter.reserved);
-        error = entry_end(writer, put_number(at, counter.version));
+        at = hf_put_number(at, (uint64_t)counter.on_hand);
+        at = hf_put_number(at, (uint64_t)counter.reserved);
+        error = entry_end(writer, hf_put_number(at, counter.version));
     }
     return error ? error : flush(writer, true);
 }
@@ -171,18 +153,18 @@ static uint8_t *put_slot(hf_writer *writer, const hf_slot *slot, uint64_t word) 
     memcpy(at, slot->id.bytes, sizeof slot->id.bytes);
     at += sizeof slot->id.bytes;
     *at++ = (uint8_t)settled;
-    at = put_number(at, step);
-    at = put_number(at, hf_slot_when(slot));
-    at = put_number(at, hf_slot_first_deadline(slot));
-    at = put_number(at, hf_slot_version(slot));
-    at = put_number(at, slot->user);
+    at = hf_put_number(at, step);
+    at = hf_put_number(at, hf_slot_when(slot));
+    at = hf_put_number(at, hf_slot_first_deadline(slot));
+    at = hf_put_number(at, hf_slot_version(slot));
+    at = hf_put_number(at, slot->user);
     hf_line_walk walk = hf_lines_of(writer->engine, slot);
     uint32_t missing = walk.left;
-    at = put_number(at, missing);
+    at = hf_put_number(at, missing);
     hf_sku *sku;
     for (int64_t quantity; hf_next_line(&walk, &sku, &quantity); missing--) {
-        at = put_number(at, sku->number);
-        at = put_number(at, (uint64_t)quantity);
+        at = hf_put_number(at, sku->number);
+        at = hf_put_number(at, (uint64_t)quantity);
     }
     return missing == 0 ? at : NULL;
 }
@@ -228,7 +210,7 @@ static int write_sessions(hf_writer *writer) {
     pthread_mutex_lock(&engine->sessions_mutex);
     for (const hf_session_name *name = engine->names; name && !error; name = name->next) {
         uint8_t *at = put_name(entry_begin(writer), name->number, name->name, strlen(name->name));
-        error = entry_end(writer, put_number(at, hf_load_relaxed(&name->position))); /* relaxed: edge N2 */
+        error = entry_end(writer, hf_put_number(at, hf_load_relaxed(&name->position))); /* relaxed: edge N2 */
     }
     pthread_mutex_unlock(&engine->sessions_mutex);
     return error ? error : flush(writer, true);

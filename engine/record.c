@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "number.h"
 #include "reservation.h"
 #include "wal/batch.h"
 
@@ -26,42 +27,29 @@ static bool has_name(hf_record_type type) { return type == HF_RECORD_SKU || type
 
 /* ---- encoding ---------------------------------------------------------------------------------------------------- */
 
-static inline uint8_t *put_number(uint8_t *at, uint64_t number) {
-    while (number >= 0x80) {
-        *at++ = (uint8_t)(number | 0x80);
-        number >>= 7;
-    }
-    *at++ = (uint8_t)number;
-    return at;
-}
-
-static inline uint8_t *put_signed(uint8_t *at, int64_t number) {
-    return put_number(at, (uint64_t)number << 1 ^ (uint64_t)(number >> 63));
-}
-
 static inline uint8_t *put_step(uint8_t *at, uint64_t step, uint64_t time_ms) {
-    at = put_signed(at, (int64_t)(time_ms - (step >> HF_STEP_BITS)));
-    return put_number(at, step & ((1u << HF_STEP_BITS) - 1));
+    at = hf_put_signed(at, (int64_t)(time_ms - (step >> HF_STEP_BITS)));
+    return hf_put_number(at, step & ((1u << HF_STEP_BITS) - 1));
 }
 
 static uint8_t *put_lines(uint8_t *at, const hf_entry *entry) {
     if (entry->step_count != 1) {
-        at = put_number(at, entry->step_count);
+        at = hf_put_number(at, entry->step_count);
     }
     for (uint32_t i = 0; i < entry->step_count; i++) {
         const hf_step *step = &entry->steps[i];
-        at = put_number(at, step->sku);
-        at = entry->type == HF_RECORD_ADJUST ? put_signed(at, step->quantity) : put_number(at, (uint64_t)step->quantity);
-        at = put_number(at, step->version);
+        at = hf_put_number(at, step->sku);
+        at = entry->type == HF_RECORD_ADJUST ? hf_put_signed(at, step->quantity) : hf_put_number(at, (uint64_t)step->quantity);
+        at = hf_put_number(at, step->version);
         if (hf_record_has_change(entry->type, entry->parts)) {
-            at = put_signed(at, step->change);
+            at = hf_put_signed(at, step->change);
         }
     }
     return at;
 }
 
 static uint8_t *put_name(uint8_t *at, const hf_entry *entry) {
-    at = put_number(at, entry->number);
+    at = hf_put_number(at, entry->number);
     *at++ = (uint8_t)entry->name_length;
     memcpy(at, entry->name, entry->name_length);
     return at + entry->name_length;
@@ -80,10 +68,10 @@ static uint8_t *put_body(uint8_t *at, const hf_entry *entry) {
         at = put_step(at, entry->step, entry->time_ms);
     }
     if (has_ttl(type)) {
-        at = put_number(at, entry->ttl_ms);
+        at = hf_put_number(at, entry->ttl_ms);
     }
     if (type == HF_RECORD_RESERVE) {
-        at = put_number(at, entry->user);
+        at = hf_put_number(at, entry->user);
     }
     if (has_lines(type)) {
         return put_lines(at, entry);
@@ -91,7 +79,7 @@ static uint8_t *put_body(uint8_t *at, const hf_entry *entry) {
     if (has_name(type)) {
         return put_name(at, entry);
     }
-    return type == HF_RECORD_RECOVERY ? put_number(at, entry->number) : at;
+    return type == HF_RECORD_RECOVERY ? hf_put_number(at, entry->number) : at;
 }
 
 uint8_t *hf_record_encode(uint8_t *at, const hf_entry *entry, hf_record_context *context) {
@@ -110,12 +98,12 @@ uint8_t *hf_record_encode(uint8_t *at, const hf_entry *entry, hf_record_context 
     }
     if (entry->time_ms != context->time_ms) {
         set |= FLAG_TIME;
-        at = put_number(at, entry->time_ms - context->time_ms);
+        at = hf_put_number(at, entry->time_ms - context->time_ms);
         context->time_ms = entry->time_ms;
     }
     if (entry->position) {
         set |= FLAG_POSITION;
-        at = put_signed(at, (int64_t)(entry->position - context->position));
+        at = hf_put_signed(at, (int64_t)(entry->position - context->position));
         context->position = entry->position;
     }
     *flags = (uint8_t)(set | (unsigned)entry->type);
@@ -123,30 +111,6 @@ uint8_t *hf_record_encode(uint8_t *at, const hf_entry *entry, hf_record_context 
 }
 
 /* ---- decoding ---------------------------------------------------------------------------------------------------- */
-
-/* Both clear *good where a number does not end in time, and then answer 0: what is read is bounded by `end` at every byte. */
-static uint64_t get_number(const uint8_t **at, const uint8_t *end, bool *good) {
-    uint64_t number = 0;
-    const uint8_t *p = *at;
-    for (unsigned shift = 0; shift < 64 && p < end; shift += 7) {
-        uint8_t byte = *p++;
-        if (shift == 63 && byte > 1) {
-            break;
-        }
-        number |= (uint64_t)(byte & 0x7f) << shift;
-        if (byte < 0x80) {
-            *at = p;
-            return number;
-        }
-    }
-    *good = false;
-    return 0;
-}
-
-static int64_t get_signed(const uint8_t **at, const uint8_t *end, bool *good) {
-    uint64_t number = get_number(at, end, good);
-    return (int64_t)(number >> 1 ^ (0 - (number & 1)));
-}
 
 static uint8_t get_byte(const uint8_t **at, const uint8_t *end, bool *good) {
     if (*at == end) {
@@ -166,8 +130,8 @@ static void get_id(hf_chunk *chunk, hf_entry *entry, bool *good) {
 }
 
 static void get_step(hf_chunk *chunk, hf_entry *entry, bool *good) {
-    uint64_t age = (uint64_t)get_signed(&chunk->at, chunk->end, good);
-    uint64_t low = get_number(&chunk->at, chunk->end, good);
+    uint64_t age = (uint64_t)hf_get_signed(&chunk->at, chunk->end, good);
+    uint64_t low = hf_get_number(&chunk->at, chunk->end, good);
     uint64_t time = entry->time_ms - age;
     *good = *good && time <= HF_MAX_TIME_MS && low >> HF_STEP_BITS == 0;
     entry->step = time << HF_STEP_BITS | low;
@@ -184,19 +148,19 @@ static bool is_change(const hf_entry *entry, const hf_step *step) {
 }
 
 static void get_lines(hf_chunk *chunk, hf_entry *entry, hf_step *steps, bool one, bool *good) {
-    uint64_t count = one ? 1 : get_number(&chunk->at, chunk->end, good);
+    uint64_t count = one ? 1 : hf_get_number(&chunk->at, chunk->end, good);
     if (!*good || count > HF_MAX_LINES) {
         *good = false;
         return;
     }
     int64_t least = entry->type == HF_RECORD_ADJUST ? -HF_MAX_QUANTITY : 0;
     for (uint64_t i = 0; i < count && *good; i++) {
-        uint64_t sku = get_number(&chunk->at, chunk->end, good);
-        steps[i].quantity = entry->type == HF_RECORD_ADJUST ? get_signed(&chunk->at, chunk->end, good)
-                                                            : (int64_t)get_number(&chunk->at, chunk->end, good);
-        steps[i].version = get_number(&chunk->at, chunk->end, good);
+        uint64_t sku = hf_get_number(&chunk->at, chunk->end, good);
+        steps[i].quantity = entry->type == HF_RECORD_ADJUST ? hf_get_signed(&chunk->at, chunk->end, good)
+                                                            : (int64_t)hf_get_number(&chunk->at, chunk->end, good);
+        steps[i].version = hf_get_number(&chunk->at, chunk->end, good);
         bool has_change = hf_record_has_change(entry->type, entry->parts);
-        steps[i].change = has_change ? get_signed(&chunk->at, chunk->end, good) : 0;
+        steps[i].change = has_change ? hf_get_signed(&chunk->at, chunk->end, good) : 0;
         bool quantity = steps[i].quantity >= least && steps[i].quantity <= HF_MAX_QUANTITY &&
                         (steps[i].quantity != 0 || entry->type == HF_RECORD_COUNT);
         *good = *good && sku > 0 && sku < UINT32_MAX && quantity && steps[i].version > 0 && steps[i].version >> HF_VERSION_BITS == 0 &&
@@ -208,7 +172,7 @@ static void get_lines(hf_chunk *chunk, hf_entry *entry, hf_step *steps, bool one
 }
 
 static void get_name(hf_chunk *chunk, hf_entry *entry, bool *good) {
-    uint64_t number = get_number(&chunk->at, chunk->end, good);
+    uint64_t number = hf_get_number(&chunk->at, chunk->end, good);
     uint8_t length = get_byte(&chunk->at, chunk->end, good);
     uint8_t most = entry->type == HF_RECORD_SESSION ? HF_MAX_SESSION_NAME : HF_MAX_SKU_NAME;
     *good = *good && number > 0 && number < UINT32_MAX && length > 0 && length <= most && chunk->end - chunk->at >= length;
@@ -232,17 +196,17 @@ static void get_body(hf_chunk *chunk, hf_entry *entry, hf_step *steps, bool one,
         get_step(chunk, entry, good);
     }
     if (has_ttl(type)) {
-        entry->ttl_ms = get_number(&chunk->at, chunk->end, good);
+        entry->ttl_ms = hf_get_number(&chunk->at, chunk->end, good);
     }
     if (type == HF_RECORD_RESERVE) {
-        entry->user = get_number(&chunk->at, chunk->end, good);
+        entry->user = hf_get_number(&chunk->at, chunk->end, good);
     }
     if (has_lines(type)) {
         get_lines(chunk, entry, steps, one, good);
     } else if (has_name(type)) {
         get_name(chunk, entry, good);
     } else if (type == HF_RECORD_RECOVERY) {
-        uint64_t term = get_number(&chunk->at, chunk->end, good);
+        uint64_t term = hf_get_number(&chunk->at, chunk->end, good);
         *good = *good && term > 0 && term <= UINT32_MAX;
         entry->number = (uint32_t)term;
     }
@@ -267,10 +231,10 @@ int hf_record_decode(hf_chunk *chunk, hf_entry *entry, hf_step *steps) {
         }
         good = good && entry->parts != 0 && (entry->parts & ~(unsigned)PARTS_ALL) == 0 && has_lines(entry->type);
     }
-    uint64_t later = flags & FLAG_TIME ? get_number(&chunk->at, chunk->end, &good) : 0;
+    uint64_t later = flags & FLAG_TIME ? hf_get_number(&chunk->at, chunk->end, &good) : 0;
     good = good && later <= HF_MAX_TIME_MS - chunk->context.time_ms;
     if (flags & FLAG_POSITION) {
-        chunk->context.position += (uint64_t)get_signed(&chunk->at, chunk->end, &good);
+        chunk->context.position += (uint64_t)hf_get_signed(&chunk->at, chunk->end, &good);
         entry->position = chunk->context.position;
         good = good && entry->position != 0;
     }

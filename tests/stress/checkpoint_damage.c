@@ -329,7 +329,7 @@ static int survive(const uint8_t *bytes, size_t length) {
     return error;
 }
 
-/* Each byte of header and block heads set to what it should not be; and of the payload, where a SKU's number is not made huge. */
+/* Each byte of header, block heads and payload set to what it should not be. */
 static void forge(void) {
     static const uint8_t values[] = {0, 1, 2, 0x7f};
     uint8_t *forged = malloc(whole_length);
@@ -355,6 +355,37 @@ static void forge(void) {
            U(versions));
 }
 
+/* ---- forged entries ------------------------------------------------------------------------------------------------------------ */
+
+/* A checkpoint that says of one more SKU what `entry` says, with right digests. */
+static int survive_sku(const uint8_t *entry, size_t length) {
+    CHECK(whole[HEADER] == 1, "the first block is not of SKUs");
+    size_t end = HEADER + BLOCK + hf_get32(whole + HEADER + 4), last = whole_length - BLOCK + length;
+    uint8_t *forged = malloc(whole_length + length);
+    CHECK(forged, "out of memory");
+    memcpy(forged, whole, end);
+    memcpy(forged + end, entry, length);
+    memcpy(forged + end + length, whole + end, whole_length - end);
+    hf_put32(forged + HEADER + 4, hf_get32(whole + HEADER + 4) + (uint32_t)length);
+    hf_put64(forged + HEADER + 8, hf_get64(whole + HEADER + 8) + 1);
+    hf_put64(forged + last + 8, hf_get64(forged + last + 8) + 1);
+    sign(forged, whole_length + length);
+    int error = survive(forged, whole_length + length);
+    free(forged);
+    return error;
+}
+
+/* Numbers of ten bytes end with the 64th bit. */
+static void forge_numbers(void) {
+    for (uint8_t last = 0; last < 0x80; last++) {
+        uint8_t entry[] = {77, 1, 'x', 1, 0, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, last};
+        entry[5] |= last == 0; /* version 1, in one byte as in ten */
+        int error = survive_sku(entry, sizeof entry);
+        CHECK(error == (last == 0 ? HF_SUCCESS : HF_ECORRUPT), "a version of ten bytes, the last one %u: %s", last, hf_error_name(error));
+    }
+    printf("checkpoint_damage: a number is bounded by 64 bits\n");
+}
+
 int main(void) {
     seed = harness_begin("checkpoint_damage");
     set_stage();
@@ -363,6 +394,7 @@ int main(void) {
     crash_disk_each(bases[OLDER], note_checkpoint, NULL);
     read_newest(OLDER);
     forge();
+    forge_numbers();
     for (unsigned i = 0; i < BESIDES; i++) {
         crash_disk_free(bases[i]);
     }
