@@ -2,7 +2,6 @@
 #include "checkpoint.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -273,64 +272,25 @@ static int write_all(hf_writer *writer, hf_checkpoint_header *header) {
 
 /* ---- the files ------------------------------------------------------------------------------------------------------------- */
 
-typedef struct hf_found {
-    uint64_t *epochs;
-    size_t count, room;
-} hf_found;
-
-static int note_checkpoint(void *context, const char *name) {
-    hf_found *found = context;
-    uint64_t epoch;
-    int end = 0;
-    if (sscanf(name, "checkpoint-%16" SCNx64 "%n", &epoch, &end) != 1 || end != 27 || name[end] != 0) {
-        return 0;
-    }
-    if (found->count == found->room) {
-        size_t room = found->room ? 2 * found->room : 8;
-        uint64_t *more = reallocarray(found->epochs, room, sizeof *more);
-        if (!more) {
-            return -ENOMEM;
-        }
-        found->epochs = more;
-        found->room = room;
-    }
-    found->epochs[found->count++] = epoch;
-    return 0;
-}
-
-static int newest_first(const void *left, const void *right) {
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return (a < b) - (a > b);
-}
-
-static int list_checkpoints(const hf_files *files, const char *directory, hf_found *found) {
-    *found = (hf_found){0};
-    int error = files->list(files->context, directory, note_checkpoint, found);
-    if (found->count > 1) {
-        qsort(found->epochs, found->count, sizeof *found->epochs, newest_first);
-    }
-    return error ? hf_fail_system(error, "cannot list %s", directory) : HF_SUCCESS;
-}
+static const char prefix[] = "checkpoint";
 
 static void checkpoint_path(char path[HF_PATH_ROOM], const char *directory, uint64_t epoch) {
-    hf_segment_path(path, directory, "checkpoint", epoch, "");
+    hf_segment_path(path, directory, prefix, epoch, "");
 }
 
 /* Keeps those from epoch `oldest` on, that of the checkpoint before this one: it was whole when it was written or loaded. What later
  * epochs are named by is not counted on, it may be damaged or another log's. A leftover harms nobody, so a failure is not told. */
 static void remove_older(hf_engine *engine, uint64_t oldest) {
     const hf_files *files = engine->files;
-    hf_found found;
-    if (list_checkpoints(files, engine->directory, &found) == HF_SUCCESS) {
-        for (size_t i = 0; i < found.count; i++) {
+    hf_generations epochs;
+    if (hf_generations_read(files, engine->directory, prefix, &epochs) == HF_SUCCESS) {
+        for (size_t i = 0; i < epochs.count && epochs.items[i] < oldest; i++) {
             char path[HF_PATH_ROOM];
-            checkpoint_path(path, engine->directory, found.epochs[i]);
-            if (found.epochs[i] < oldest) {
-                files->remove(files->context, path);
-            }
+            checkpoint_path(path, engine->directory, epochs.items[i]);
+            files->remove(files->context, path);
         }
     }
-    free(found.epochs);
+    free(epochs.items);
 }
 
 static int publish(hf_writer *writer, const hf_checkpoint_header *header) {
@@ -511,13 +471,13 @@ static int open_good(hf_reader *reader, const char *directory, uint64_t epoch, c
 /* Opens the newest that is whole, and of this log if `uuid` is not NULL. reader->file is -1 if there is none. A damaged one is passed
  * over: the one before it. */
 static int open_newest(hf_reader *reader, const char *directory, const uint8_t *uuid, hf_checkpoint_header *header) {
-    hf_found found;
-    int error = list_checkpoints(reader->files, directory, &found), good = 0;
-    for (size_t i = 0; i < found.count && !error && good != 1; i++) {
-        good = open_good(reader, directory, found.epochs[i], uuid, header);
+    hf_generations epochs;
+    int error = hf_generations_read(reader->files, directory, prefix, &epochs), good = 0;
+    for (size_t i = epochs.count; i > 0 && !error && good != 1; i--) {
+        good = open_good(reader, directory, epochs.items[i - 1], uuid, header);
         error = good < 0 ? good : HF_SUCCESS;
     }
-    free(found.epochs);
+    free(epochs.items);
     return error;
 }
 
@@ -637,18 +597,18 @@ int hf_checkpoint_load(hf_engine *engine, hf_replay *replay, hf_checkpoint_heade
 }
 
 int hf_checkpoint_each(const hf_files *files, const char *directory, const uint8_t uuid[16],
-                       int (*visit)(void *context, uint64_t epoch, const hf_wal_position *position), void *context) {
+                       int (*visit)(void *context, const hf_wal_position *position), void *context) {
     hf_reader reader;
-    hf_found found = {0};
+    hf_generations epochs = {0};
     int error = reader_begin(&reader, files);
-    error = error ? error : list_checkpoints(files, directory, &found);
-    for (size_t i = 0; i < found.count && !error; i++) {
+    error = error ? error : hf_generations_read(files, directory, prefix, &epochs);
+    for (size_t i = epochs.count; i > 0 && !error; i--) {
         hf_checkpoint_header header;
-        int good = open_good(&reader, directory, found.epochs[i], uuid, &header);
-        error = good == 1 ? visit(context, found.epochs[i], &header.position) : good;
+        int good = open_good(&reader, directory, epochs.items[i - 1], uuid, &header);
+        error = good == 1 ? visit(context, &header.position) : good;
         close_file(&reader);
     }
-    free(found.epochs);
+    free(epochs.items);
     reader_end(&reader);
     return error;
 }

@@ -47,7 +47,7 @@ int hf_checkpoint_write(hf_engine *engine);
 /* For a repair: where each whole checkpoint of the log `uuid` lets a replay start, the newest first. `visit` answers HF_SUCCESS, or
  * ends the walk. HF_EVERSION HF_EIO HF_ENOMEM. */
 int hf_checkpoint_each(const hf_files *files, const char *directory, const uint8_t uuid[16],
-                       int (*visit)(void *context, uint64_t epoch, const hf_wal_position *position), void *context);
+                       int (*visit)(void *context, const hf_wal_position *position), void *context);
 
 /* For a reader of the log: the SKUs that the newest whole checkpoint names. */
 int hf_checkpoint_names(const hf_files *files, const char *directory,

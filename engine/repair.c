@@ -18,12 +18,12 @@ typedef struct hf_starts {
     size_t count;
 } hf_starts;
 
-static int add_start(void *context, uint64_t epoch, const hf_wal_position *position) {
+static int add_start(void *context, const hf_wal_position *position) {
     hf_starts *all = context;
     if (all->count == STARTS - 1) {
         return HF_SUCCESS; /* the newest were first */
     }
-    snprintf(all->names[all->count], NAME, "checkpoint-%016" PRIx64, epoch);
+    snprintf(all->names[all->count], NAME, "checkpoint-%016" PRIx64, position->epoch);
     all->starts[all->count] = (hf_repair_start){*position, all->names[all->count]};
     all->count++;
     return HF_SUCCESS;

@@ -88,6 +88,13 @@ static bool parse_name(const char *name, const char *prefix, uint64_t *generatio
     return name[16] == 0 && *generation > 0;
 }
 
+/* The names that are looked for, and the list of each. */
+typedef struct visit {
+    const char *const *prefixes;
+    hf_generations *lists;
+    size_t count;
+} visit;
+
 static int add_generation(hf_generations *list, uint64_t generation) {
     if (list->count == list->room) {
         size_t room = list->room ? list->room * 2 : 64;
@@ -103,12 +110,14 @@ static int add_generation(hf_generations *list, uint64_t generation) {
 }
 
 static int visit_name(void *visitor, const char *name) {
-    hf_listing *listing = visitor;
+    const visit *wanted = visitor;
     uint64_t generation;
-    if (parse_name(name, "segment", &generation)) {
-        return add_generation(&listing->segments, generation);
+    for (size_t i = 0; i < wanted->count; i++) {
+        if (parse_name(name, wanted->prefixes[i], &generation)) {
+            return add_generation(&wanted->lists[i], generation);
+        }
     }
-    return parse_name(name, "spare", &generation) ? add_generation(&listing->spares, generation) : 0;
+    return 0;
 }
 
 static int compare_generations(const void *a, const void *b) {
@@ -116,22 +125,33 @@ static int compare_generations(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-int hf_listing_read(const hf_files *files, const char *directory, hf_listing *listing) {
-    *listing = (hf_listing){{0}, {0}};
-    int result = files->list(files->context, directory, visit_name, listing);
+static int read_names(const hf_files *files, const char *directory, visit *wanted) {
+    int result = files->list(files->context, directory, visit_name, wanted);
     if (result == -ENOENT) {
         return hf_fail(HF_ENOTFOUND, "there is no directory %s", directory);
     }
     if (result != 0) {
         return hf_fail_system(result, "cannot list directory %s", directory);
     }
-    hf_generations *lists[] = {&listing->segments, &listing->spares};
-    for (size_t i = 0; i < 2; i++) {
-        if (lists[i]->count > 1) {
-            qsort(lists[i]->items, lists[i]->count, sizeof(uint64_t), compare_generations);
+    for (size_t i = 0; i < wanted->count; i++) {
+        if (wanted->lists[i].count > 1) {
+            qsort(wanted->lists[i].items, wanted->lists[i].count, sizeof(uint64_t), compare_generations);
         }
     }
     return HF_SUCCESS;
+}
+
+int hf_generations_read(const hf_files *files, const char *directory, const char *prefix, hf_generations *list) {
+    *list = (hf_generations){0};
+    return read_names(files, directory, &(visit){.prefixes = &prefix, .lists = list, .count = 1});
+}
+
+int hf_listing_read(const hf_files *files, const char *directory, hf_listing *listing) {
+    static const char *const prefixes[] = {"segment", "spare"};
+    hf_generations lists[2] = {{0}, {0}};
+    int error = read_names(files, directory, &(visit){.prefixes = prefixes, .lists = lists, .count = 2});
+    *listing = (hf_listing){.segments = lists[0], .spares = lists[1]};
+    return error;
 }
 
 void hf_listing_free(hf_listing *listing) {

@@ -49,11 +49,15 @@ bool hf_segment_size_allowed(uint64_t bytes);
 void hf_segment_path(char path[HF_PATH_ROOM], const char *directory, const char *prefix, uint64_t generation,
                      const char *suffix);
 
-/* The generations of a directory's files, each list ascending. */
+/* The numbers in the names of a directory's files: generations, or a checkpoint's epochs. Ascending. */
 typedef struct hf_generations {
     uint64_t *items;
     size_t count, room;
 } hf_generations;
+/* Those of "<prefix>-<16 lower-case hexadecimal digits>", from 1. HF_ENOTFOUND (no such directory) HF_EIO HF_ENOMEM. Fills
+ * `list`, whose items are to be freed in any case. */
+int hf_generations_read(const hf_files *files, const char *directory, const char *prefix, hf_generations *list);
+
 typedef struct hf_listing {
     hf_generations segments, spares;
 } hf_listing;
