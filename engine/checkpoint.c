@@ -499,18 +499,18 @@ typedef struct hf_named {
     uint8_t length;
 } hf_named;
 
-static void get_named(hf_bytes *bytes, hf_named *named, uint8_t most) {
+static void get_named(hf_bytes *bytes, hf_named *named, uint64_t highest, uint8_t longest) {
     uint64_t number = get_number(bytes);
     const uint8_t *length = get_bytes(bytes, 1);
     named->length = length ? *length : 0;
     named->name = get_bytes(bytes, named->length);
     named->number = (uint32_t)number;
-    bytes->good = bytes->good && number > 0 && number < UINT32_MAX && named->length > 0 && named->length <= most;
+    bytes->good = bytes->good && number > 0 && number <= highest && named->length > 0 && named->length <= longest;
 }
 
 static int take_sku(hf_replay *replay, hf_bytes *bytes) {
     hf_named named;
-    get_named(bytes, &named, HF_MAX_SKU_NAME);
+    get_named(bytes, &named, HF_MAX_SKUS, HF_MAX_SKU_NAME);
     hf_counter counter;
     counter.on_hand = (int64_t)get_number(bytes);
     counter.reserved = (int64_t)get_number(bytes);
@@ -548,7 +548,7 @@ static int take_id(hf_replay *replay, hf_bytes *bytes, hf_step *lines) {
 
 static int take_session(hf_replay *replay, hf_bytes *bytes) {
     hf_named named;
-    get_named(bytes, &named, HF_MAX_SESSION_NAME);
+    get_named(bytes, &named, UINT32_MAX - 1, HF_MAX_SESSION_NAME);
     uint64_t position = get_number(bytes);
     return bytes->good ? hf_replay_session(replay, named.number, named.name, named.length, position) : HF_SUCCESS;
 }
@@ -625,7 +625,7 @@ int hf_checkpoint_names(const hf_files *files, const char *directory,
     while (any && !error && (error = read_block(&reader, &payload)) == HF_SUCCESS && reader.kind == BLOCK_SKUS) {
         for (uint64_t i = 0; i < reader.entries && payload.good && !error; i++) {
             hf_named named;
-            get_named(&payload, &named, HF_MAX_SKU_NAME);
+            get_named(&payload, &named, HF_MAX_SKUS, HF_MAX_SKU_NAME);
             for (int skip = 0; skip < 3; skip++) {
                 (void)get_number(&payload);
             }

@@ -9,6 +9,7 @@
 
 #include "checkpoint.h"
 #include "counter.h"
+#include "numbered.h"
 #include "record.h"
 #include "wal/error.h"
 
@@ -20,8 +21,7 @@ typedef struct hf_log_name {
 struct hf_log {
     hf_follow *follow;
     char *directory;
-    hf_log_name *names; /* by SKU number */
-    size_t name_room;
+    hf_numbered names; /* hf_log_name */
     uint8_t *payload; /* of the epoch at hand */
     size_t room;
     uint64_t epoch;
@@ -39,26 +39,20 @@ static int malformed(const hf_log *log) {
 
 static int keep_name(void *context, uint32_t number, const void *name, size_t length) {
     hf_log *log = context;
-    if (number >= log->name_room) {
-        size_t room = 2 * log->name_room > number ? 2 * log->name_room : (size_t)number + 64;
-        hf_log_name *more = reallocarray(log->names, room, sizeof *more);
-        if (!more) {
-            return hf_fail(HF_ENOMEM, "no memory for the names of SKUs");
-        }
-        memset(more + log->name_room, 0, (room - log->name_room) * sizeof *more);
-        log->names = more;
-        log->name_room = room;
+    hf_log_name *kept = hf_numbered_make(&log->names, number);
+    if (!kept) {
+        return HF_ENOMEM;
     }
-    if (log->names[number].name) {
+    if (kept->name) {
         return HF_SUCCESS;
     }
-    log->names[number].name = malloc(length + 1);
-    if (!log->names[number].name) {
+    kept->name = malloc(length + 1);
+    if (!kept->name) {
         return hf_fail(HF_ENOMEM, "no memory for the names of SKUs");
     }
-    memcpy(log->names[number].name, name, length);
-    log->names[number].name[length] = 0;
-    log->names[number].length = (uint32_t)length;
+    memcpy(kept->name, name, length);
+    kept->name[length] = 0;
+    kept->length = (uint32_t)length;
     return HF_SUCCESS;
 }
 
@@ -69,7 +63,7 @@ static int take_names(hf_log *log, hf_chunk chunk) {
     int more, error = HF_SUCCESS;
     while (!error && (more = hf_record_decode(&chunk, &entry, log->steps)) > 0) {
         if (entry.type == HF_RECORD_SKU) {
-            error = entry.number <= HF_MAX_SKUS ? keep_name(log, entry.number, entry.name, entry.name_length) : malformed(log);
+            error = keep_name(log, entry.number, entry.name, entry.name_length);
         }
     }
     return error ? error : more < 0 ? malformed(log) : HF_SUCCESS;
@@ -108,7 +102,7 @@ static int take_epoch(hf_log *log, const hf_wal_epoch *epoch) {
 
 static void show_line(hf_log *log, const hf_entry *entry, uint32_t i) {
     const hf_step *step = &entry->steps[i];
-    const hf_log_name *name = step->sku < log->name_room ? &log->names[step->sku] : NULL;
+    const hf_log_name *name = hf_numbered_at(&log->names, step->sku);
     hf_record_line *line = &log->lines[i];
     *line = (hf_record_line){.sku = step->sku,
                              .name = name ? name->name : NULL,
@@ -180,6 +174,7 @@ int hf_log_open(const char *directory, uint64_t from_epoch, hf_log **log) {
         free(made);
         return hf_fail(HF_ENOMEM, "no memory to read the log in %s", directory);
     }
+    made->names.element = sizeof(hf_log_name);
     const hf_files *files = hf_files_system();
     int error = hf_follow_open(directory, files, from_epoch, &made->follow);
     if (!error && from_epoch > 0) {
@@ -199,10 +194,11 @@ void hf_log_close(hf_log *log) {
         return;
     }
     hf_follow_close(log->follow);
-    for (size_t i = 0; i < log->name_room; i++) {
-        free(log->names[i].name);
+    hf_log_name *name;
+    for (uint32_t number = 0; (name = hf_numbered_next(&log->names, &number)) != NULL; number++) {
+        free(name->name);
     }
-    free(log->names);
+    hf_numbered_free(&log->names);
     free(log->payload);
     free(log->directory);
     free(log);

@@ -6,6 +6,7 @@
 
 #include "number.h"
 #include "reservation.h"
+#include "sku.h"
 #include "wal/batch.h"
 
 enum {
@@ -163,7 +164,7 @@ static void get_lines(hf_chunk *chunk, hf_entry *entry, hf_step *steps, bool one
         steps[i].change = has_change ? hf_get_signed(&chunk->at, chunk->end, good) : 0;
         bool quantity = steps[i].quantity >= least && steps[i].quantity <= HF_MAX_QUANTITY &&
                         (steps[i].quantity != 0 || entry->type == HF_RECORD_COUNT);
-        *good = *good && sku > 0 && sku < UINT32_MAX && quantity && steps[i].version > 0 && steps[i].version >> HF_VERSION_BITS == 0 &&
+        *good = *good && sku > 0 && sku <= HF_MAX_SKUS && quantity && steps[i].version > 0 && steps[i].version >> HF_VERSION_BITS == 0 &&
                 is_change(entry, &steps[i]);
         steps[i].sku = (uint32_t)sku;
     }
@@ -174,8 +175,9 @@ static void get_lines(hf_chunk *chunk, hf_entry *entry, hf_step *steps, bool one
 static void get_name(hf_chunk *chunk, hf_entry *entry, bool *good) {
     uint64_t number = hf_get_number(&chunk->at, chunk->end, good);
     uint8_t length = get_byte(&chunk->at, chunk->end, good);
-    uint8_t most = entry->type == HF_RECORD_SESSION ? HF_MAX_SESSION_NAME : HF_MAX_SKU_NAME;
-    *good = *good && number > 0 && number < UINT32_MAX && length > 0 && length <= most && chunk->end - chunk->at >= length;
+    bool session = entry->type == HF_RECORD_SESSION;
+    uint8_t most = session ? HF_MAX_SESSION_NAME : HF_MAX_SKU_NAME;
+    *good = *good && number > 0 && number <= (session ? UINT32_MAX - 1 : HF_MAX_SKUS) && length > 0 && length <= most && chunk->end - chunk->at >= length;
     if (*good) {
         entry->number = (uint32_t)number;
         entry->name = chunk->at;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "expiry.h"
+#include "numbered.h"
 #include "retention.h"
 #include "seal.h"
 #include "stock.h"
@@ -46,8 +47,7 @@ typedef struct hf_change {
 struct hf_replay {
     hf_engine *engine;
     uint64_t epoch; /* at hand */
-    hf_sum *sums;   /* by SKU number */
-    size_t sum_room;
+    hf_numbered sums; /* hf_sum */
     hf_open_operation *open;
     size_t open_count, open_room;
     hf_change *aside;
@@ -83,6 +83,7 @@ int hf_replay_begin(hf_engine *engine, hf_replay **replay) {
         return hf_fail(HF_ENOMEM, "no memory to replay the log");
     }
     (*replay)->engine = engine;
+    (*replay)->sums.element = sizeof(hf_sum);
     return HF_SUCCESS;
 }
 
@@ -94,7 +95,7 @@ void hf_replay_free(hf_replay *replay) {
         free(replay->open[i].lines);
     }
     free(replay->open);
-    free(replay->sums);
+    hf_numbered_free(&replay->sums);
     free(replay->aside);
     free(replay);
 }
@@ -103,29 +104,33 @@ void hf_replay_free(hf_replay *replay) {
 
 static int name_sku(hf_replay *replay, uint32_t number, const void *name, size_t length) {
     hf_skus *skus = &replay->engine->skus;
-    if (number > HF_MAX_SKUS) {
-        return corrupt(replay, "a SKU's number is beyond all that can be named");
-    }
-    hf_sum *sums = make_room(replay->sums, &replay->sum_room, (size_t)number + 1, sizeof *sums);
-    if (!sums) {
+    hf_sum *sum = hf_numbered_make(&replay->sums, number);
+    if (!sum) {
         return HF_ENOMEM;
     }
-    replay->sums = sums;
     hf_sku *sku;
     int error = hf_skus_make(skus, hf_skus_hash(skus, name, length), name, length, number, NULL, NULL, &sku);
-    if (!error && (sku->number != number || (sums[number].sku && sums[number].sku != sku))) {
+    if (!error && (sku->number != number || (sum->sku && sum->sku != sku))) {
         error = corrupt(replay, "one SKU has two numbers, or one number two SKUs");
     }
     if (!error) {
-        sums[number].sku = sku;
+        sum->sku = sku;
     }
     return error;
 }
 
+/* NULL: no SKU was named so. */
+static hf_sum *sum_of(const hf_replay *replay, uint32_t number) {
+    hf_sum *sum = hf_numbered_at(&replay->sums, number);
+    return sum && sum->sku ? sum : NULL;
+}
+
+static hf_sku *sku_of(const hf_replay *replay, uint32_t number) { return sum_of(replay, number)->sku; }
+
 int hf_replay_sku(hf_replay *replay, uint32_t number, const void *name, size_t length, hf_counter counter) {
     int error = name_sku(replay, number, name, length);
     if (!error) {
-        hf_sum *sum = &replay->sums[number];
+        hf_sum *sum = sum_of(replay, number);
         *sum = (hf_sum){.sku = sum->sku,
                         .base = counter.version,
                         .highest = counter.version,
@@ -139,10 +144,10 @@ static int add_steps(hf_replay *replay, const hf_entry *entry) {
     for (uint32_t i = 0; i < entry->step_count; i++) {
         const hf_step *step = &entry->steps[i];
         int64_t on_hand, reserved;
-        if (step->sku >= replay->sum_room || !replay->sums[step->sku].sku) {
+        hf_sum *sum = sum_of(replay, step->sku);
+        if (!sum) {
             return corrupt(replay, "a step of a SKU that was never named");
         }
-        hf_sum *sum = &replay->sums[step->sku];
         if (entry->type == HF_RECORD_COUNT && step->version > sum->counted) {
             sum->counted = step->version;
         }
@@ -219,7 +224,7 @@ static int new_slot(hf_replay *replay, hf_id id, uint32_t *number) {
 static int write_lines(hf_replay *replay, hf_slot *slot, const hf_step *lines, uint32_t count) {
     hf_engine *engine = replay->engine;
     hf_pool_cache *cache = &engine->keeper->blocks;
-    slot->line = count == 1 ? hf_sku_line(&engine->skus, replay->sums[lines[0].sku].sku) : HF_POOL_NONE;
+    slot->line = count == 1 ? hf_sku_line(&engine->skus, sku_of(replay, lines[0].sku)) : HF_POOL_NONE;
     for (uint32_t end = count > 1 ? count : 0; end > 0;) {
         if (!hf_pool_cache_has(cache, 1) && !hf_pool_refill(&engine->blocks, cache, &engine->grace)) {
             return hf_fail(HF_ENOMEM, "no memory for the lines of a reservation");
@@ -227,7 +232,7 @@ static int write_lines(hf_replay *replay, hf_slot *slot, const hf_step *lines, u
         uint32_t from = (end - 1) / HF_BLOCK_LINES * HF_BLOCK_LINES, number = hf_pool_get(&engine->blocks, cache);
         hf_block *block = hf_pool_cell(&engine->blocks, number);
         for (uint32_t i = from; i < end; i++) {
-            hf_block_set(block, i - from, hf_sku_line(&engine->skus, replay->sums[lines[i].sku].sku), lines[i].quantity);
+            hf_block_set(block, i - from, hf_sku_line(&engine->skus, sku_of(replay, lines[i].sku)), lines[i].quantity);
         }
         block->next = slot->line;
         slot->line = number;
@@ -257,7 +262,7 @@ static int add_life(hf_replay *replay, uint32_t older, const hf_replay_life *lif
     hf_engine *engine = replay->engine;
     uint32_t number = HF_INDEX_NONE;
     for (uint32_t i = 0; i < life->line_count; i++) {
-        if (life->lines[i].sku >= replay->sum_room || !replay->sums[life->lines[i].sku].sku) {
+        if (!sum_of(replay, life->lines[i].sku)) {
             return corrupt(replay, "a reservation of a SKU that was never named");
         }
     }
@@ -281,8 +286,6 @@ static int add_life(hf_replay *replay, uint32_t older, const hf_replay_life *lif
     return error;
 }
 
-static bool is_named(const hf_replay *replay, uint32_t sku) { return sku < replay->sum_room && replay->sums[sku].sku; }
-
 /* An id that was forgotten and used again while the scan went by stands there twice: its later life counts. And one may hold units of
  * a SKU that was made behind the scan of the SKUs: then it was begun behind the replay's start, and the log has it. */
 int hf_replay_life_add(hf_replay *replay, const hf_replay_life *life) {
@@ -291,7 +294,7 @@ int hf_replay_life_add(hf_replay *replay, const hf_replay_life *life) {
         return HF_SUCCESS;
     }
     for (uint32_t i = 0; i < life->line_count; i++) {
-        if (!is_named(replay, life->lines[i].sku)) {
+        if (!sum_of(replay, life->lines[i].sku)) {
             return HF_SUCCESS;
         }
     }
@@ -679,8 +682,9 @@ static int finish_slots(hf_engine *engine) {
 
 int hf_replay_finish(hf_replay *replay) {
     int error = HF_SUCCESS;
-    for (size_t i = 0; i < replay->sum_room && !error; i++) {
-        error = replay->sums[i].sku ? finish_sku(replay, &replay->sums[i]) : HF_SUCCESS;
+    hf_sum *sum;
+    for (uint32_t number = 0; !error && (sum = hf_numbered_next(&replay->sums, &number)) != NULL; number++) {
+        error = sum->sku ? finish_sku(replay, sum) : HF_SUCCESS;
     }
     while (hf_index_migrate(replay->engine->index, 1 << 16)) {
     }
@@ -702,7 +706,7 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
     for (uint32_t i = 0; i < open->line_count; i++) {
         const hf_step *line = &open->lines[i];
         if (line->quantity > 0) {
-            hf_sku *sku = replay->sums[line->sku].sku;
+            hf_sku *sku = sku_of(replay, line->sku);
             (void)(give ? hf_stock_give_back(keeper, open->type, sku, line->quantity, line->version)
                         : hf_stock_release_line(keeper, open->type, sku, line->quantity));
             any = true;

@@ -208,9 +208,13 @@ static int find_room(hf_skus *skus, hf_sku_shard *shard, uint64_t hash, const vo
     return HF_SUCCESS;
 }
 
+/* The next number, or the one that is given; 0: all are used. One that was taken and then not used is nobody's. */
 static uint32_t take_number(hf_skus *skus, uint32_t number) {
     if (number == 0) {
-        return hf_fetch_add_relaxed(&skus->next_number, 1u); /* relaxed: only the number counts */
+        uint32_t next = hf_load_relaxed(&skus->next_number); /* relaxed, and the CAS too: only the number counts */
+        while (next <= HF_MAX_SKUS && !hf_cas_relaxed(&skus->next_number, &next, next + 1)) {
+        }
+        return next <= HF_MAX_SKUS ? next : 0;
     }
     if (number >= skus->next_number) {
         skus->next_number = number + 1; /* replay: one thread */
@@ -226,11 +230,14 @@ static int make(hf_skus *skus, hf_sku_shard *shard, uint64_t hash, const void *n
     if (error) {
         return error;
     }
+    number = take_number(skus, number);
+    if (number == 0) {
+        return hf_fail(HF_ESKUS, "the numbers of SKUs are used up: at most %llu", (unsigned long long)HF_MAX_SKUS);
+    }
     if (!write_name(skus, shard, sku, name, length)) {
         return hf_fail(HF_ENOMEM, "no memory for a SKU's name of %zu bytes", length);
     }
     sku->hash = hash;
-    number = take_number(skus, number);
     /* One section for both: a checkpoint whose replay starts behind the announcement finds the SKU. */
     hf_section_enter();
     if (announce) {

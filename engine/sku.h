@@ -22,7 +22,7 @@
 #include "counter.h"
 #include "pool.h"
 
-#define HF_MAX_SKUS (UINT64_C(1) << 28) /* lines of the table; HF_ESKUS */
+#define HF_MAX_SKUS (UINT64_C(1) << 28) /* lines of the table, and the highest number of a SKU; HF_ESKUS */
 #define HF_SKU_INLINE 27u               /* a longer name lies elsewhere */
 
 struct hf_sku {

@@ -3,6 +3,7 @@
  * What must hold for any bytes: nothing is read beyond them (AddressSanitizer; they lie in memory of just that size);
  * what is decoded keeps the bounds of docs/LOG_FORMAT.md; it is encoded and decoded again to the same. */
 #include "engine/record.h"
+#include "engine/sku.h"
 #include "tests/fuzz/kit.h"
 
 static hf_step steps[HF_MAX_LINES], again[HF_MAX_LINES];
@@ -15,7 +16,7 @@ static void check_bounds(const hf_entry *entry) {
     DEMAND(entry->name_length <= HF_MAX_SKU_NAME && (entry->name || !entry->name_length), "a name");
     for (uint32_t i = 0; i < entry->step_count; i++) {
         const hf_step *s = &entry->steps[i];
-        DEMAND(s->sku >= 1 && s->sku < UINT32_MAX, "SKU %u", s->sku);
+        DEMAND(s->sku >= 1 && s->sku <= HF_MAX_SKUS, "SKU %u", s->sku);
         DEMAND(s->quantity <= HF_MAX_QUANTITY && s->quantity >= -HF_MAX_QUANTITY, "a quantity");
         DEMAND(s->change <= HF_MAX_QUANTITY && s->change > -(INT64_C(1) << 40), "a change");
         DEMAND(s->version >= 1 && s->version >> 47 == 0, "a version");

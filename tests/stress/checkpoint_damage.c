@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define DIRECTORY "disk/engine"
 #define U(value) ((unsigned long long)(value))
@@ -386,6 +387,24 @@ static void forge_numbers(void) {
     printf("checkpoint_damage: a number is bounded by 64 bits\n");
 }
 
+static long memory_kib(void) {
+    struct rusage usage;
+    CHECK(getrusage(RUSAGE_SELF, &usage) == 0, "getrusage");
+    return usage.ru_maxrss;
+}
+
+/* The highest number of a SKU costs no memory for those below it, and is the last that is given. */
+static void forge_highest(void) {
+    for (unsigned beyond = 0; beyond < 2; beyond++) {
+        long before = memory_kib();
+        uint8_t entry[] = {(uint8_t)(0x80 | beyond), 0x80, 0x80, 0x80, 1, 1, 'x', 1, 0, 1};
+        int error = survive_sku(entry, sizeof entry);
+        CHECK(error == (beyond ? HF_ECORRUPT : HF_SUCCESS), "the number 2^28 + %u: %s", beyond, hf_error_name(error));
+        CHECK(memory_kib() - before < 128 << 10, "%ld KiB for one SKU", memory_kib() - before);
+    }
+    printf("checkpoint_damage: a SKU's number is bounded, and costs what one SKU does\n");
+}
+
 int main(void) {
     seed = harness_begin("checkpoint_damage");
     set_stage();
@@ -395,6 +414,7 @@ int main(void) {
     read_newest(OLDER);
     forge();
     forge_numbers();
+    forge_highest();
     for (unsigned i = 0; i < BESIDES; i++) {
         crash_disk_free(bases[i]);
     }

@@ -7,6 +7,7 @@
 
 #include "engine/reservation.h"
 #include "engine/ring.h"
+#include "engine/sku.h"
 #include "tests/support/golden.c"
 #include "tests/support/log_kit.c"
 #include "tests/support/simulated_files.c"
@@ -45,7 +46,7 @@ static hf_chunk chunk_of(const uint8_t *records, size_t length) {
  * ------------------ */
 
 static const hf_step few[] = {{1, 1, 0, 1}, {300, HF_MAX_QUANTITY, 0, (UINT64_C(1) << 47) - 1}};
-static const hf_step adjusted[] = {{1, 64, 0, 2}, {UINT32_MAX - 1, -HF_MAX_QUANTITY, 0, 128}};
+static const hf_step adjusted[] = {{1, 64, 0, 2}, {HF_MAX_SKUS, -HF_MAX_QUANTITY, 0, 128}};
 static const hf_step counted[] = {{1, 0, -HF_MAX_QUANTITY, 3}, {2, HF_MAX_QUANTITY, HF_MAX_QUANTITY, 4}};
 /* All of it given back; what was taken of on_hand was counted since, in the late confirmation's case. */
 static const hf_step given[] = {{1, 1, 0, 1}, {300, HF_MAX_QUANTITY, HF_MAX_QUANTITY, (UINT64_C(1) << 47) - 1}};
@@ -123,7 +124,7 @@ static hf_entry full_entry(hf_record_type type, uint64_t time_ms) {
     if (type == HF_RECORD_SKU) {
         record.name = sku_name;
         record.name_length = HF_MAX_SKU_NAME;
-        record.number = UINT32_MAX - 1;
+        record.number = HF_MAX_SKUS;
     } else if (type == HF_RECORD_SESSION) {
         record.name_length = HF_MAX_SESSION_NAME;
         record.number = UINT32_MAX - 1;
@@ -340,8 +341,8 @@ Test(record, a_line_out_of_bounds_is_refused) {
         } lines[] = {
             {1, 1, 1, 0, true},
             {0, 1, 1, 0, false},
-            {UINT32_MAX - 1, 1, 1, 0, true},
-            {UINT32_MAX, 1, 1, 0, false},
+            {HF_MAX_SKUS, 1, 1, 0, true},
+            {HF_MAX_SKUS + 1, 1, 1, 0, false},
             {UINT64_C(1) << 32 | 1, 1, 1, 0, false},
             {1, HF_MAX_QUANTITY, 1, 0, true},
             {1, HF_MAX_QUANTITY + 1, 1, 0, false},
@@ -545,8 +546,9 @@ Test(record, names_and_terms_out_of_bounds_are_refused) {
     for (int i = 0; i < 2; i++) {
         CHECK(judge_name(types[i], 1, 0, 0) == -1, "no name");
         CHECK(judge_name(types[i], 0, 1, 1) == -1, "number 0");
-        CHECK(judge_name(types[i], UINT32_MAX - 1, 1, 1) == 1, "the last number");
-        CHECK(judge_name(types[i], UINT32_MAX, 1, 1) == -1 && judge_name(types[i], UINT64_C(1) << 32 | 1, 1, 1) == -1,
+        uint64_t last = i == 0 ? HF_MAX_SKUS : UINT32_MAX - 1;
+        CHECK(judge_name(types[i], last, 1, 1) == 1, "the last number");
+        CHECK(judge_name(types[i], last + 1, 1, 1) == -1 && judge_name(types[i], UINT64_C(1) << 32 | 1, 1, 1) == -1,
               "beyond");
     }
     static const struct {
@@ -592,7 +594,7 @@ static hf_entry random_entry(uint64_t *state, hf_step *steps, hf_record_context 
             int64_t on_hand, reserved;
             quantity = type == HF_RECORD_ADJUST && kit_below(state, 2) ? -quantity : quantity;
             hf_counter_change(type, quantity, true, &on_hand, &reserved);
-            steps[i] = (hf_step){1 + (uint32_t)kit_below(state, UINT32_MAX - 1), quantity,
+            steps[i] = (hf_step){1 + (uint32_t)kit_below(state, HF_MAX_SKUS), quantity,
                                  counts  ? quantity - (int64_t)kit_below(state, (uint64_t)HF_MAX_QUANTITY)
                                  : gives ? on_hand
                                          : 0,
@@ -644,7 +646,7 @@ static bool is_bounded(const hf_entry *record) {
         bool by = record->type == HF_RECORD_COUNT     ? step->change > -(INT64_C(1) << 40) && step->change <= HF_MAX_QUANTITY
                       : record->parts & HF_PART_GIVE ? step->change == on_hand || step->change == 0
                                                           : step->change == 0;
-        good = step->sku > 0 && step->sku < UINT32_MAX && step->quantity >= least &&
+        good = step->sku > 0 && step->sku <= HF_MAX_SKUS && step->quantity >= least &&
                step->quantity <= HF_MAX_QUANTITY && (step->quantity != 0 || record->type == HF_RECORD_COUNT) &&
                step->version > 0 && step->version >> 47 == 0 && by;
     }

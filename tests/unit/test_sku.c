@@ -63,6 +63,21 @@ Test(sku, names_that_differ_by_a_byte_or_a_length_are_others) {
     hf_skus_close(&skus);
 }
 
+Test(sku, numbers_end_with_the_last_that_a_log_may_hold) {
+    hf_skus skus;
+    hf_sku *sku;
+    MUST(hf_skus_open(&skus, 4, 10, 1));
+    cr_expect_eq(make(&skus, "replayed", 8, HF_MAX_SKUS - 1)->number, HF_MAX_SKUS - 1);
+    cr_expect_eq(make(&skus, "last", 4, 0)->number, HF_MAX_SKUS);
+    for (unsigned i = 0; i < 3; i++) {
+        int error = hf_skus_make(&skus, hf_skus_hash(&skus, "more", 4), "more", 4, 0, NULL, NULL, &sku);
+        cr_expect_eq(error, HF_ESKUS, "%s", hf_error_name(error));
+        cr_expect_null(find(&skus, "more", 4));
+    }
+    cr_expect_eq(make(&skus, "last", 4, 0)->number, HF_MAX_SKUS, "found still");
+    hf_skus_close(&skus);
+}
+
 static void note_number(void *context, uint32_t number) { *(uint32_t *)context = number; }
 
 Test(sku, a_number_may_be_given_and_is_announced_before_the_name_is_found) {
