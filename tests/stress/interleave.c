@@ -2,8 +2,8 @@
  *
  * A scene is a set-up and two or three short scripts, an operation or so each. It is played again and again on a fresh
  * engine over a simulated disk, each time with another schedule: first one actor is interrupted at its 1st, 2nd, 3rd
- * ... atomic while the others run to their ends; then with two and three switches, at random places, for as long as
- * there is time.
+ * ... atomic while the others run to their ends; then in the scene's own order, if it has one, the first switch at each
+ * atomic; then with two and three switches, at random places, for as long as there is time.
  *
  * Guarantees checked, after every run
  *   A  Units are conserved: on_hand of every SKU is what the answers add up to, reserved is the sum of what is live.
@@ -32,7 +32,7 @@
 
 #define U(value) ((unsigned long long)(value))
 #define RETENTION UINT64_C(1000)
-#define SECONDS 20.0 /* for all scenes together, and a quarter more for those by chance */
+#define SECONDS 10.0 /* for switches by chance, all scenes together, and half as much for scenes by chance */
 
 #define TO_THE_END (UINT32_C(1) << 30)
 
@@ -455,6 +455,17 @@ static void leave(void *context) {
        .before = {STOCK},                                                                                              \
        .acts = {{{CHECKPOINT, 0, 0, 0}},                                                                               \
                 {{PURCHASE, 'd', "s9", 0}, {CANCEL, 'd', 0, 0}, {RESERVE, 'd', "s1t1", 500}}}})                        \
+    /* C turns the epoch and waits for A, which is between load and compare-and-swap; B comes first. */                   \
+    X({.name = "take-behind",                                                                                          \
+       .turns = "A?C!B!A!",                                                                                            \
+       .actors = 3,                                                                                                    \
+       .before = {STOCK},                                                                                              \
+       .acts = {{{RESERVE, 'a', "s1", 50}}, {{RESERVE, 'b', "s1", 50}}, {{POLL, 0, 0, 0}}}})                           \
+    X({.name = "release-behind",                                                                                       \
+       .turns = "A?C!B!A!",                                                                                            \
+       .actors = 3,                                                                                                    \
+       .before = {STOCK, {RESERVE, 'a', "s1", 50}},                                                                    \
+       .acts = {{{CANCEL, 'a', 0, 0}}, {{RESERVE, 'b', "s1", 50}}, {{POLL, 0, 0, 0}}}})                                \
     X({.name = "straddle",                                                                                             \
        .actors = 2,                                                                                                    \
        .before = {STOCK},                                                                                              \
@@ -747,7 +758,7 @@ static uint32_t play(const scene *which, const schedule *plan, uint64_t *longest
     return used;
 }
 
-enum { PLACES = 512 };
+enum { PLACES = 512, SWEEPS = 3 };
 
 /* Each actor interrupted once, everywhere; or at so many places, where it is a long one. */
 static void play_single(const scene *which) {
@@ -761,15 +772,28 @@ static void play_single(const scene *which) {
     }
 }
 
-/* By chance, but in the order of the scene. */
-static schedule plan_in_order(const scene *which, uint64_t *random, const uint64_t *longest) {
+/* In the order of the scene: the first turn ends at `place`, others by chance. */
+static schedule plan_in_order(const scene *which, uint64_t *random, const uint64_t *longest, uint64_t place) {
     schedule plan = {.count = 0};
-    for (const char *at = which->turns; *at; at += 2) {
+    for (const char *at = which->turns; *at; at += 2, place = UINT64_MAX) {
         uint32_t actor = (uint32_t)(*at - 'A');
-        uint32_t after = at[1] == '!' ? TO_THE_END : 1 + (uint32_t)harness_below(random, longest[actor] + 1);
-        plan.turns[plan.count++] = (schedule_turn){actor, after};
+        uint64_t here = place < UINT64_MAX ? place : harness_below(random, longest[actor] + 1);
+        plan.turns[plan.count++] = (schedule_turn){actor, at[1] == '!' ? TO_THE_END : 1 + (uint32_t)here};
     }
     return plan;
+}
+
+/* The first turn of the scene's order ends everywhere; several times, where more of it is left to chance. */
+static void play_in_order(const scene *which, uint64_t *random) {
+    uint64_t longest[ACTORS];
+    (void)play(which, &(schedule){.count = 0}, longest);
+    uint64_t places = longest[which->turns[0] - 'A'] + 1;
+    for (unsigned sweep = 0; sweep < (strchr(which->turns + 2, '?') ? SWEEPS : 1); sweep++) {
+        for (uint64_t place = 0; place < places; place += 1 + places / PLACES) {
+            schedule plan = plan_in_order(which, random, longest, place);
+            (void)play(which, &plan, NULL);
+        }
+    }
 }
 
 static schedule plan_by_chance(const scene *which, uint64_t *random, const uint64_t *longest) {
@@ -789,8 +813,7 @@ static void play_random(const scene *which, uint64_t *random, double until) {
     uint64_t longest[ACTORS];
     (void)play(which, &(schedule){.count = 0}, longest);
     while (harness_seconds() < until) {
-        schedule plan = which->turns && harness_chance(random, 80) ? plan_in_order(which, random, longest)
-                                                                   : plan_by_chance(which, random, longest);
+        schedule plan = plan_by_chance(which, random, longest);
         (void)play(which, &plan, NULL);
     }
 }
@@ -889,12 +912,15 @@ int main(void) {
             continue;
         }
         play_single(&scenes[i]);
-        play_random(&scenes[i], &random, from + (double)harness_rounds(1) * harness_time(SECONDS) / (double)count);
+        if (scenes[i].turns) {
+            play_in_order(&scenes[i], &random);
+        }
+        play_random(&scenes[i], &random, harness_seconds() + (double)harness_rounds(1) * harness_time(SECONDS) / (double)count);
         printf("interleave: %-16s %llu schedules, %.1f s\n", scenes[i].name, U(runs - runs_before),
                harness_seconds() - from);
     }
     if (!only || strcmp(only, "any") == 0) {
-        play_any(random, harness_rounds(0) == 1 ? 0 : harness_seconds() + (double)harness_rounds(1) * SECONDS / 4);
+        play_any(random, harness_rounds(0) == 1 ? 0 : harness_seconds() + (double)harness_rounds(1) * SECONDS / 2);
     }
     schedule_close();
     printf("interleave: %llu schedules, %llu atomics\n", U(runs), U(points));

@@ -107,6 +107,22 @@ static bool is_stuck(unsigned looks) {
     return !running->parked && (looks > PATIENCE || (looks > 1 && is_asleep(running)));
 }
 
+/* The one that has the turn is held up: its turn is over, and the plan goes on; or `me` does, where the plan has come to its end. */
+static void pass_over(unsigned me) {
+    unsigned stuck = stage.current;
+    bool planned = stage.turn < stage.plan->count && stage.plan->turns[stage.turn].actor == stuck;
+    for (uint32_t i = stage.turn + 1; planned && i < stage.plan->count; i++) {
+        const schedule_turn *turn = &stage.plan->turns[i];
+        if (turn->actor != stuck && !stage.actors[turn->actor].finished && turn->points > 0) {
+            stage.turn = i;
+            stage.left = turn->points;
+            give_to(turn->actor);
+            return;
+        }
+    }
+    give_to(me);
+}
+
 static void wait_for_turn(void) {
     unsigned me = (unsigned)(self - stage.actors), looks = 0;
     uint64_t seen = stage.progress;
@@ -121,7 +137,7 @@ static void wait_for_turn(void) {
         if (stage.progress != seen || stage.current >= stage.count) {
             looks = 0;
         } else if (result == ETIMEDOUT && is_stuck(++looks)) {
-            give_to(me);
+            pass_over(me);
         }
         seen = stage.progress;
     }
