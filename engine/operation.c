@@ -545,19 +545,15 @@ static hf_verdict decide_confirm(hf_call *call, hf_slot *slot, uint64_t step, bo
     return HF_DONE;
 }
 
-/* Confirms from `word`, live or expired. *moved: the word is another by now. */
-static hf_verdict take_reserved(hf_call *call, uint64_t word, bool late, bool *moved) {
+/* Confirms from `word`, live or expired. */
+static hf_verdict take_reserved(hf_call *call, uint64_t word, bool *moved) {
     hf_session *session = call->session;
     hf_slot *slot = hf_slot_at(session->engine, call->slot);
-    hf_record_type type = late ? HF_RECORD_CONFIRM_LATE : HF_RECORD_CONFIRM;
     hf_slot_state before = hf_slot_state_of(word);
+    bool late = before == HF_SLOT_EXPIRED;
+    hf_record_type type = late ? HF_RECORD_CONFIRM_LATE : HF_RECORD_CONFIRM;
     uint64_t step = hf_slot_step_of(word) + 1;
     hf_slot_state claimed = late ? HF_SLOT_REVIVING : HF_SLOT_CONFIRMING;
-    uint64_t room = hf_record_need(hf_slot_line_count(slot));
-    if (session->logs && !hf_ring_room(&session->ring, room)) {
-        call->room = room;
-        return HF_WANTS_ROOM;
-    }
     *moved = !hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, claimed)); /* edge R1 */
     if (__builtin_expect(*moved, 0)) {
         return HF_DONE;
@@ -582,56 +578,17 @@ static hf_verdict take_reserved(hf_call *call, uint64_t word, bool late, bool *m
     return again ? HF_WANTS_SETTLING : refuse(call, why, failed, &counter, hf_slot_public_state(before));
 }
 
-/* Whether an ended id need not be remembered any more. A late payment for it is answered as if it was forgotten: replay may have
- * forgotten it, whose clock is that of the records before, and with it what it was first answered. */
-static bool is_overdue(const hf_call *call, const hf_slot *slot) {
-    return hf_slot_when(slot) + call->session->engine->options.retention_ms <= call->now_ms;
-}
+/* ---- cancel ---------------------------------------------------------------------------------------------------------------- */
 
-static hf_verdict confirm(hf_call *call) {
-    const hf_slot *slot = hf_slot_at(call->session->engine, call->slot);
-    for (;;) {
-        hf_slot_state state;
-        uint64_t word;
-        bool moved;
-        hf_verdict verdict = current_state(call, &state, &word);
-        if (verdict != HF_DONE) {
-            return verdict;
-        }
-        if (state == HF_SLOT_EXPIRED && is_overdue(call, slot)) {
-            return answer(call, HF_OUTCOME_NOT_FOUND, HF_STATE_UNKNOWN);
-        }
-        switch (state) {
-        case HF_SLOT_LIVE:
-        case HF_SLOT_EXPIRED:
-            verdict = take_reserved(call, word, state == HF_SLOT_EXPIRED, &moved);
-            if (verdict == HF_DONE && moved) {
-                continue;
-            }
-            return verdict;
-        case HF_SLOT_CONFIRMED:
-            return answer(call, HF_OUTCOME_ALREADY, HF_STATE_CONFIRMED);
-        case HF_SLOT_CANCELLED:
-            return answer(call, HF_OUTCOME_CONFLICT, HF_STATE_CANCELLED);
-        case HF_SLOT_APPLIED:
-        case HF_SLOT_FREE:
-            return answer(call, HF_OUTCOME_NOT_FOUND, hf_slot_public_state(state));
-        default:
-            return answer(call, HF_OUTCOME_IN_PROGRESS, HF_STATE_UNDECIDED);
-        }
-    }
-}
-
-/* ---- cancel, extend ---------------------------------------------------------------------------------------------------- */
-
-/* Cancels from `word`, live: decides, then releases. false: the word is another by now. */
-static bool release_reserved(hf_call *call, uint64_t word) {
+/* Cancels from `word`, live: decides, then releases. */
+static hf_verdict release_reserved(hf_call *call, uint64_t word, bool *moved) {
     hf_session *session = call->session;
     hf_slot *slot = hf_slot_at(session->engine, call->slot);
     hf_reply *reply = call->reply;
     uint64_t step = hf_slot_step_of(word) + 1, epoch = hf_engine_epoch(session->engine);
-    if (!hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, HF_SLOT_CANCELLING))) { /* edge R1 */
-        return false;
+    *moved = !hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, HF_SLOT_CANCELLING)); /* edge R1 */
+    if (__builtin_expect(*moved, 0)) {
+        return HF_DONE;
     }
     hf_part_begin(&session->part, HF_RECORD_CANCEL, &slot->id, call->now_ms, step);
     hf_part_decide(&session->part, epoch);
@@ -646,50 +603,20 @@ static bool release_reserved(hf_call *call, uint64_t word) {
     hf_tally(session, live_ended);
     hf_hint_died(session, call->slot);
     hf_remember(session, call->slot, call->now_ms);
-    return true;
+    return HF_DONE;
 }
 
-static hf_verdict cancel(hf_call *call) {
-    const hf_slot *slot = hf_slot_at(call->session->engine, call->slot);
-    for (;;) {
-        hf_slot_state state;
-        uint64_t word;
-        hf_verdict verdict = current_state(call, &state, &word);
-        if (verdict != HF_DONE) {
-            return verdict;
-        }
-        switch (state) {
-        case HF_SLOT_LIVE:
-            call->room = hf_record_need(hf_slot_line_count(slot));
-            if (call->session->logs && !hf_ring_room(&call->session->ring, call->room)) {
-                return HF_WANTS_ROOM;
-            }
-            if (release_reserved(call, word)) {
-                return HF_DONE;
-            }
-            continue;
-        case HF_SLOT_CANCELLED:
-        case HF_SLOT_EXPIRED:
-            return answer(call, HF_OUTCOME_ALREADY, hf_slot_public_state(state));
-        case HF_SLOT_CONFIRMED:
-            return answer(call, HF_OUTCOME_CONFLICT, HF_STATE_CONFIRMED);
-        case HF_SLOT_APPLIED:
-        case HF_SLOT_FREE:
-            return answer(call, HF_OUTCOME_NOT_FOUND, hf_slot_public_state(state));
-        default:
-            return answer(call, HF_OUTCOME_IN_PROGRESS, HF_STATE_UNDECIDED);
-        }
-    }
-}
+/* ---- extend ---------------------------------------------------------------------------------------------------------------- */
 
-/* Moves the deadline from `word`, live. false: the word is another by now. */
-static bool move_deadline(hf_call *call, uint64_t word) {
+/* Moves the deadline from `word`, live. */
+static hf_verdict move_deadline(hf_call *call, uint64_t word, bool *moved) {
     hf_session *session = call->session;
     hf_slot *slot = hf_slot_at(session->engine, call->slot);
     hf_reply *reply = call->reply;
     uint64_t step = hf_slot_step_of(word) + 1, deadline = hf_deadline(call->now_ms, call->op->ttl_ms);
-    if (!hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, HF_SLOT_EXTENDING))) { /* edge R1 */
-        return false;
+    *moved = !hf_cas_acq_rel(&slot->word, &word, hf_slot_word(step, HF_SLOT_EXTENDING)); /* edge R1 */
+    if (__builtin_expect(*moved, 0)) {
+        return HF_DONE;
     }
     hf_hint_died(session, call->slot); /* the one of the deadline before */
     hf_hint_push(session, call->slot, deadline); /* behind the claim: until then it would look dead */
@@ -708,42 +635,78 @@ static bool move_deadline(hf_call *call, uint64_t word) {
     if (__builtin_expect(deadline <= now_ms, 0) && hf_expire(session, call->slot, word, now_ms)) {
         hf_hint_died(session, call->slot);
     }
-    return true;
+    return HF_DONE;
 }
 
-static hf_verdict extend(hf_call *call) {
+/* ---- confirm, cancel, extend: whichever it is ---------------------------------------------------------------------------- */
+
+/* Whether an ended id need not be remembered any more. A late payment for it is answered as if it was forgotten: replay may have
+ * forgotten it, whose clock is that of the records before, and with it what it was first answered. */
+static bool is_overdue(const hf_call *call, const hf_slot *slot) {
+    return hf_slot_when(slot) + call->session->engine->options.retention_ms <= call->now_ms;
+}
+
+/* From a state that the operation does not lead out of. */
+static hf_verdict answer_ended(hf_call *call, hf_slot_state state) {
+    hf_op_type type = call->op->type;
+    bool already = false;
+    switch (state) {
+    case HF_SLOT_CONFIRMED:
+        already = type == HF_OP_CONFIRM;
+        break;
+    case HF_SLOT_CANCELLED:
+        already = type == HF_OP_CANCEL;
+        break;
+    case HF_SLOT_EXPIRED:
+        if (type == HF_OP_CONFIRM) {
+            return answer(call, HF_OUTCOME_NOT_FOUND, HF_STATE_UNKNOWN); /* overdue */
+        }
+        already = type == HF_OP_CANCEL;
+        break;
+    case HF_SLOT_APPLIED:
+    case HF_SLOT_FREE:
+        return answer(call, HF_OUTCOME_NOT_FOUND, hf_slot_public_state(state));
+    default:
+        return answer(call, HF_OUTCOME_IN_PROGRESS, HF_STATE_UNDECIDED);
+    }
+    return answer(call, already ? HF_OUTCOME_ALREADY : HF_OUTCOME_CONFLICT, hf_slot_public_state(state));
+}
+
+/* What it may have to write, of its own, and of an expiry where it is extended and due again at once. */
+static hf_verdict want_room(hf_call *call, const hf_slot *slot) {
+    hf_session *session = call->session;
+    if (call->op->type == HF_OP_EXTEND && !hf_hint_room(session, call->slot)) {
+        return HF_WANTS_HINT;
+    }
+    call->room = hf_record_need(hf_slot_line_count(slot));
+    return session->logs && !hf_ring_room(&session->ring, call->room) ? HF_WANTS_ROOM : HF_DONE;
+}
+
+static hf_verdict change_life(hf_call *call) {
     const hf_slot *slot = hf_slot_at(call->session->engine, call->slot);
-    for (;;) {
+    hf_op_type type = call->op->type;
+    hf_verdict verdict;
+    bool moved; /* the word is another by now: look again */
+    do {
         hf_slot_state state;
         uint64_t word;
-        hf_verdict verdict = current_state(call, &state, &word);
+        verdict = current_state(call, &state, &word);
         if (verdict != HF_DONE) {
             return verdict;
         }
-        switch (state) {
-        case HF_SLOT_LIVE:
-            if (!hf_hint_room(call->session, call->slot)) {
-                return HF_WANTS_HINT;
-            }
-            call->room = hf_record_need(hf_slot_line_count(slot)); /* it may be due again at once, and is expired here then */
-            if (call->session->logs && !hf_ring_room(&call->session->ring, call->room)) {
-                return HF_WANTS_ROOM;
-            }
-            if (move_deadline(call, word)) {
-                return HF_DONE;
-            }
-            continue;
-        case HF_SLOT_CONFIRMED:
-        case HF_SLOT_CANCELLED:
-        case HF_SLOT_EXPIRED:
-            return answer(call, HF_OUTCOME_CONFLICT, hf_slot_public_state(state));
-        case HF_SLOT_APPLIED:
-        case HF_SLOT_FREE:
-            return answer(call, HF_OUTCOME_NOT_FOUND, hf_slot_public_state(state));
-        default:
-            return answer(call, HF_OUTCOME_IN_PROGRESS, HF_STATE_UNDECIDED);
+        bool late = type == HF_OP_CONFIRM && state == HF_SLOT_EXPIRED && !is_overdue(call, slot);
+        if (state != HF_SLOT_LIVE && !late) {
+            return answer_ended(call, state);
         }
-    }
+        verdict = want_room(call, slot);
+        if (verdict != HF_DONE) {
+            return verdict;
+        }
+        verdict = type == HF_OP_CONFIRM  ? take_reserved(call, word, &moved)
+                  : type == HF_OP_CANCEL ? release_reserved(call, word, &moved)
+                                         : move_deadline(call, word, &moved);
+    } while (verdict == HF_DONE && moved);
+    return verdict;
 }
 
 /* ---- one operation ------------------------------------------------------------------------------------------------------ */
@@ -755,7 +718,7 @@ static hf_verdict carry_out(hf_call *call) {
     if (!find_id(call)) {
         return answer(call, HF_OUTCOME_NOT_FOUND, HF_STATE_UNKNOWN);
     }
-    return call->op->type == HF_OP_CONFIRM ? confirm(call) : call->op->type == HF_OP_CANCEL ? cancel(call) : extend(call);
+    return change_life(call);
 }
 
 /* Room for a hint of `slot`. Waits for a shard's owner only where waiting is allowed. */

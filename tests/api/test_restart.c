@@ -102,10 +102,10 @@ Test(restart, memory_of_ids_is_bounded_by_the_retention) {
         memory = i == 20000 ? stats.memory_bytes : memory;
     }
     cr_expect_geq(highest, 990u, "%llu ids held", (unsigned long long)highest); /* ten a millisecond */
-    cr_expect_lt(highest, 4000u, "%llu ids held", (unsigned long long)highest);
+    cr_expect_lt(highest, 1100u, "%llu ids held", (unsigned long long)highest);
     cr_expect_leq(stats_of(&f).memory_bytes, memory + memory / 4, "memory grew from %llu to %llu",
                   (unsigned long long)memory, (unsigned long long)stats_of(&f).memory_bytes);
-    cr_expect_geq(stats_of(&f).forgotten, 60000u - 4000u);
+    cr_expect_geq(stats_of(&f).forgotten, 60000u - 1100u);
     fixture_end(&f);
 }
 
