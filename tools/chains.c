@@ -5,9 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *hf_chains_name(const hf_chains *chains, uint32_t number) {
-    const char *name = number < chains->ledger->sku_room ? chains->ledger->skus[number].name : NULL;
+const char *hf_chains_name(const hf_chains *chains, uint32_t place) {
+    const char *name = place < chains->ledger->sku_room ? chains->ledger->skus[place].name : NULL;
     return name ? name : "(name not kept)";
+}
+
+uint32_t hf_chains_number(const hf_chains *chains, uint32_t place) {
+    return place < chains->ledger->sku_room ? chains->ledger->skus[place].number : 0;
 }
 
 static void *room_for(hf_chains *chains, void *array, size_t *room, size_t size, size_t count) {
@@ -24,10 +28,10 @@ static void *room_for(hf_chains *chains, void *array, size_t *room, size_t size,
     return bytes;
 }
 
-static hf_chain *chain_of(hf_chains *chains, uint32_t number) {
-    if (number >= chains->room)
-        chains->chains = room_for(chains, chains->chains, &chains->room, sizeof *chains->chains, (size_t)number + 1);
-    return number < chains->room ? &chains->chains[number] : NULL;
+static hf_chain *chain_of(hf_chains *chains, uint32_t place) {
+    if (place >= chains->room)
+        chains->chains = room_for(chains, chains->chains, &chains->room, sizeof *chains->chains, (size_t)place + 1);
+    return place < chains->room ? &chains->chains[place] : NULL;
 }
 
 /* ---- a step in its place ----------------------------------------------------------------------------------------- */
@@ -44,19 +48,19 @@ static void check_values(const hf_chains *chains, const hf_chain *chain, const h
         hf_find(chains->findings,
                 "epoch %" PRIu64 ": SKU %u %s: %s at version %" PRIu64 " leads to on_hand %" PRId64
                 ", reserved %" PRId64 ", expected neither below 0",
-                chains->epoch, step->sku, hf_chains_name(chains, step->sku), hf_record_text(step->type), step->version,
+                chains->epoch, hf_chains_number(chains, step->sku), hf_chains_name(chains, step->sku), hf_record_text(step->type), step->version,
                 chain->on_hand, chain->reserved);
     else if (takes(step) && chain->on_hand < chain->reserved)
         hf_find(chains->findings,
                 "epoch %" PRIu64 ": SKU %u %s: oversold: %s at version %" PRIu64 " leads to on_hand %" PRId64
                 ", reserved %" PRId64,
-                chains->epoch, step->sku, hf_chains_name(chains, step->sku), hf_record_text(step->type), step->version,
+                chains->epoch, hf_chains_number(chains, step->sku), hf_chains_name(chains, step->sku), hf_record_text(step->type), step->version,
                 chain->on_hand, chain->reserved);
     if (step->type == HF_RECORD_COUNT && !step->gives && chain->on_hand != step->quantity)
         hf_find(chains->findings,
                 "epoch %" PRIu64 ": SKU %u %s: the count at version %" PRIu64 " found %" PRId64
                 ", but its change leads to on_hand %" PRId64,
-                chains->epoch, step->sku, hf_chains_name(chains, step->sku), step->version, step->quantity,
+                chains->epoch, hf_chains_number(chains, step->sku), hf_chains_name(chains, step->sku), step->version, step->quantity,
                 chain->on_hand);
 }
 
@@ -99,7 +103,7 @@ static void apply_waiting(hf_chains *chains, const hf_step *step) {
         hf_find(chains->findings,
                 "epoch %" PRIu64 ": SKU %u %s: version %" PRIu64 " follows version %" PRIu64
                 ", expected no gap and no repeat",
-                chains->epoch, step->sku, hf_chains_name(chains, step->sku), step->version, chain->last);
+                chains->epoch, hf_chains_number(chains, step->sku), hf_chains_name(chains, step->sku), step->version, chain->last);
     apply(chains, chain, step);
 }
 
@@ -134,7 +138,7 @@ void hf_chains_take(hf_chains *chains, const hf_record *record) {
     chains->epoch = record->epoch;
     for (uint32_t i = 0; i < record->line_count; i++) {
         const hf_record_line *line = &record->lines[i];
-        const hf_step step = {.sku = line->sku,
+        const hf_step step = {.sku = hf_ledger_place(chains->ledger, line->sku),
                               .type = (uint8_t)record->type,
                               .gives = (record->parts & HF_PART_GIVE) != 0,
                               .version = line->version,
@@ -147,18 +151,18 @@ void hf_chains_take(hf_chains *chains, const hf_record *record) {
 
 /* ---- chains from a later version --------------------------------------------------------------------------------- */
 
-static void judge(hf_chains *chains, uint32_t number, const hf_low *low, int64_t beginning, const char *what) {
+static void judge(hf_chains *chains, uint32_t place, const hf_low *low, int64_t beginning, const char *what) {
     if (low->version && beginning + low->value < 0)
         hf_find(chains->findings, "SKU %u %s: version %" PRIu64 " leads to %s %" PRId64 ", expected none below 0",
-                number, hf_chains_name(chains, number), low->version, what, beginning + low->value);
+                hf_chains_number(chains, place), hf_chains_name(chains, place), low->version, what, beginning + low->value);
 }
 
-void hf_chains_judge(hf_chains *chains, uint32_t number, int64_t on_hand, int64_t reserved) {
-    const hf_chain *chain = &chains->chains[number];
+void hf_chains_judge(hf_chains *chains, uint32_t place, int64_t on_hand, int64_t reserved) {
+    const hf_chain *chain = &chains->chains[place];
     int64_t on_hand_before = on_hand - chain->on_hand, reserved_before = reserved - chain->reserved;
-    judge(chains, number, &chain->on_hand_low, on_hand_before, "on_hand");
-    judge(chains, number, &chain->reserved_low, reserved_before, "reserved");
-    judge(chains, number, &chain->available_low, on_hand_before - reserved_before, "oversold: available");
+    judge(chains, place, &chain->on_hand_low, on_hand_before, "on_hand");
+    judge(chains, place, &chain->reserved_low, reserved_before, "reserved");
+    judge(chains, place, &chain->available_low, on_hand_before - reserved_before, "oversold: available");
 }
 
 void hf_chains_free(hf_chains *chains) {

@@ -29,7 +29,7 @@ typedef struct hf_chain {
 } hf_chain;
 
 typedef struct hf_step {
-    uint32_t sku;
+    uint32_t sku; /* place in the ledger */
     uint8_t type;
     bool gives;
     uint64_t version;
@@ -38,9 +38,9 @@ typedef struct hf_step {
 
 typedef struct hf_chains {
     bool is_whole;           /* the log is kept from its first record */
-    const hf_ledger *ledger; /* for names */
+    hf_ledger *ledger; /* for places and names */
     hf_findings *findings;
-    hf_chain *chains; /* by number */
+    hf_chain *chains; /* by place */
     size_t room;
     hf_step *waiting;
     size_t waiting_count, waiting_room;
@@ -51,11 +51,12 @@ typedef struct hf_chains {
 /* Records in the order of the log, each after the ledger took it. */
 void hf_chains_take(hf_chains *chains, const hf_record *record);
 void hf_chains_end_epoch(hf_chains *chains);
-/* Guarantee B for a chain that does not begin with version 1: its SKU is at `on_hand` and `reserved` after its last
+/* Guarantee B for a chain that does not begin with version 1: the SKU at `place` is at `on_hand` and `reserved` after its last
  * step. */
-void hf_chains_judge(hf_chains *chains, uint32_t number, int64_t on_hand, int64_t reserved);
-/* The name, for messages. */
-const char *hf_chains_name(const hf_chains *chains, uint32_t number);
+void hf_chains_judge(hf_chains *chains, uint32_t place, int64_t on_hand, int64_t reserved);
+/* For messages. */
+const char *hf_chains_name(const hf_chains *chains, uint32_t place);
+uint32_t hf_chains_number(const hf_chains *chains, uint32_t place);
 void hf_chains_free(hf_chains *chains);
 
 #endif

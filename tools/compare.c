@@ -127,26 +127,26 @@ int hf_compare_engines(hf_findings *findings, const char *const names[2], hf_ses
 
 /* ---- an engine against a ledger ---------------------------------------------------------------------------------- */
 
-/* SKU `number` of the ledger, in the engine. */
-static int compare_number(comparison *c, uint32_t number) {
-    const hf_ledger_sku *sku = &c->ledger->skus[number];
-    const hf_ledger_sum *sum = &c->sums[number];
+/* The ledger's SKU at `place`, in the engine. */
+static int compare_place(comparison *c, uint32_t place) {
+    const hf_ledger_sku *sku = &c->ledger->skus[place];
+    const hf_ledger_sum *sum = &c->sums[place];
     hf_stock stock = {0};
     if (!sku->name)
         return HF_SUCCESS;
-    int error = hf_sku_find(c->other, sku->name, sku->name_length, &c->handles[number]);
-    error = error ? error : hf_sku_read(c->other, c->handles[number], &stock);
+    int error = hf_sku_find(c->other, sku->name, sku->name_length, &c->handles[place]);
+    error = error ? error : hf_sku_read(c->other, c->handles[place], &stock);
     if (error == HF_ENOTFOUND && sum->steps == 0)
         return HF_SUCCESS; /* made, and never stepped */
     if (error == HF_ENOTFOUND) {
-        hf_find(c->findings, "SKU %u %s: the log has it, the state does not", number, sku->name);
+        hf_find(c->findings, "SKU %u %s: the log has it, the state does not", sku->number, sku->name);
         return HF_SUCCESS;
     }
     if (!error && (stock.on_hand != sum->on_hand || stock.reserved != sum->reserved || stock.version != sum->steps))
         hf_find(c->findings,
                 "SKU %u %s: the log adds up to on_hand %" PRId64 ", reserved %" PRId64 ", version %" PRIu64
                 "; the state has %" PRId64 ", %" PRId64 ", %" PRIu64,
-                number, sku->name, sum->on_hand, sum->reserved, sum->steps, stock.on_hand, stock.reserved,
+                sku->number, sku->name, sum->on_hand, sum->reserved, sum->steps, stock.on_hand, stock.reserved,
                 stock.version);
     c->skus += !error;
     return error;
@@ -190,8 +190,8 @@ int hf_compare_ledger(hf_findings *findings, hf_ledger *ledger, hf_session *sess
     int error = c.sums && c.handles ? HF_SUCCESS : HF_ENOMEM;
     if (!error)
         hf_ledger_sums(ledger, c.sums);
-    for (uint32_t number = 0; !error && number < ledger->sku_room; number++)
-        error = compare_number(&c, number);
+    for (uint32_t place = 1; !error && place <= ledger->sku_count; place++)
+        error = compare_place(&c, place);
     error = error ? error : hf_reservation_each(session, compare_claim, &c);
     error = error ? error : hf_sku_each(session, count_sku, &skus);
     if (!error && c.skus != skus)

@@ -25,13 +25,51 @@ void hf_ledger_init(hf_ledger *ledger) { *ledger = (hf_ledger){0}; }
 
 /* ---- SKUs -------------------------------------------------------------------------------------------------------- */
 
-static hf_ledger_sku *sku_of(hf_ledger *ledger, uint32_t number) {
-    if (number >= ledger->sku_room) {
-        ledger->skus = make_room(ledger, ledger->skus, &ledger->sku_room, sizeof *ledger->skus, (size_t)number + 1);
-        if (number >= ledger->sku_room)
-            return NULL;
+/* Where the number's place is kept, or would be. */
+static uint32_t *find_number(const hf_ledger *ledger, uint32_t number) {
+    size_t at = (size_t)(number * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (ledger->place_room - 1);
+    while (ledger->places[at] != 0 && ledger->skus[ledger->places[at]].number != number)
+        at = (at + 1) & (ledger->place_room - 1);
+    return &ledger->places[at];
+}
+
+/* A table of twice the size; the places stay. */
+static bool grow_places(hf_ledger *ledger) {
+    size_t room = ledger->place_room ? ledger->place_room * 2 : 1024;
+    uint32_t *places = calloc(room, sizeof *places);
+    if (!places)
+        return false;
+    free(ledger->places);
+    ledger->places = places;
+    ledger->place_room = room;
+    for (uint32_t place = 1; place <= ledger->sku_count; place++)
+        *find_number(ledger, ledger->skus[place].number) = place;
+    return true;
+}
+
+uint32_t hf_ledger_place(hf_ledger *ledger, uint32_t number) {
+    uint32_t *kept = ledger->place_room ? find_number(ledger, number) : NULL;
+    if (kept && *kept != 0)
+        return *kept;
+    size_t place = ledger->sku_count + 1;
+    if (2 * place > ledger->place_room) {
+        if (!grow_places(ledger)) {
+            ledger->out_of_memory = true;
+            return 0;
+        }
+        kept = find_number(ledger, number);
     }
-    return &ledger->skus[number];
+    ledger->skus = make_room(ledger, ledger->skus, &ledger->sku_room, sizeof *ledger->skus, place + 1);
+    if (place >= ledger->sku_room)
+        return 0;
+    ledger->sku_count = place;
+    ledger->skus[place].number = number;
+    return *kept = (uint32_t)place;
+}
+
+static hf_ledger_sku *sku_of(hf_ledger *ledger, uint32_t number) {
+    uint32_t place = hf_ledger_place(ledger, number);
+    return place ? &ledger->skus[place] : NULL;
 }
 
 static void name_sku(hf_ledger *ledger, hf_ledger_sku *sku, const void *name, uint32_t length) {
@@ -151,7 +189,7 @@ static hf_ledger_line *make_lines(hf_ledger *ledger, hf_claim *claim, size_t cou
 static void take_lines(hf_ledger *ledger, hf_claim *claim, const hf_record *record) {
     hf_ledger_line *lines = make_lines(ledger, claim, record->line_count);
     for (uint32_t i = 0; lines && i < record->line_count; i++)
-        lines[i] = (hf_ledger_line){.sku = record->lines[i].sku, .quantity = record->lines[i].quantity};
+        lines[i] = (hf_ledger_line){.sku = hf_ledger_place(ledger, record->lines[i].sku), .quantity = record->lines[i].quantity};
 }
 
 static void take_effects(hf_ledger *ledger, hf_claim *claim, const hf_open_operation *open) {
@@ -268,13 +306,14 @@ static void close_open(hf_ledger *ledger, hf_open_operation *open) {
 
 static void add_effect(hf_ledger *ledger, hf_open_operation *open, const hf_record_line *line) {
     size_t i = 0;
-    while (i < open->effect_count && open->effects[i].sku != line->sku)
+    uint32_t sku = hf_ledger_place(ledger, line->sku);
+    while (i < open->effect_count && open->effects[i].sku != sku)
         i++;
     open->effects = make_room(ledger, open->effects, &open->effect_room, sizeof *open->effects, i + 1);
     if (i >= open->effect_room)
         return;
     if (i == open->effect_count)
-        open->effects[open->effect_count++] = (hf_effect){.sku = line->sku};
+        open->effects[open->effect_count++] = (hf_effect){.sku = sku};
     open->effects[i].on_hand += line->on_hand_change;
     open->effects[i].reserved += line->reserved_change;
 }
@@ -465,6 +504,7 @@ void hf_ledger_free(hf_ledger *ledger) {
     for (size_t i = 0; i < ledger->open_count; i++)
         free(ledger->open[i].effects);
     free(ledger->skus);
+    free(ledger->places);
     free(ledger->claims);
     free(ledger->ended);
     free(ledger->open);

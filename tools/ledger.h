@@ -6,7 +6,8 @@
  *      epoch: counters by their changes, a reservation by its highest step.
  *   B  hf_ledger_sums adds what recovery would do to operations that are not decided there: taking ones are given back,
  *      releasing ones completed.
- *   C  Memory is that of SKUs, live reservations and one epoch's ended ones.
+ *   C  Memory is that of SKUs, live reservations and one epoch's ended ones. A SKU has a place here, from 1 in the order
+ *      in which they were met: its number in the log may be anything that a file says.
  *   D  Where the log does not begin with its first record, counters are relative to the beginning, and a reservation
  *      whose reserve is not kept is known only from its end, or without lines from an extend.
  *
@@ -24,6 +25,7 @@
 typedef struct hf_ledger_sku {
     char *name; /* NULL: not known. Ends in a zero byte, too */
     uint32_t name_length;
+    uint32_t number; /* in the log */
     bool is_born; /* its making is in the log */
     int64_t on_hand, reserved;
     uint64_t steps;
@@ -31,7 +33,7 @@ typedef struct hf_ledger_sku {
 } hf_ledger_sku;
 
 typedef struct hf_ledger_line {
-    uint32_t sku; /* number */
+    uint32_t sku; /* place */
     int64_t quantity;
 } hf_ledger_line;
 
@@ -66,7 +68,7 @@ static inline const hf_ledger_line *hf_claim_lines(const hf_claim *claim) {
 
 /* What an operation that is not decided yet has done to one SKU. */
 typedef struct hf_effect {
-    uint32_t sku;
+    uint32_t sku; /* place */
     int64_t on_hand, reserved;
 } hf_effect;
 
@@ -89,8 +91,10 @@ typedef struct hf_ledger_sum {
 } hf_ledger_sum;
 
 typedef struct hf_ledger {
-    hf_ledger_sku *skus; /* by number; [0] is none */
-    size_t sku_room;
+    hf_ledger_sku *skus; /* by place; [0] is none */
+    size_t sku_count, sku_room;
+    uint32_t *places; /* by number: open addressing, linear probing; 0: free */
+    size_t place_room;
     hf_claim *claims; /* open addressing, linear probing */
     size_t claim_count, claim_room;
     uint64_t live; /* HF_CLAIM_LIVE */
@@ -116,7 +120,9 @@ void hf_ledger_init(hf_ledger *ledger);
 /* Records in the order of the log. Ends the epoch before, where a new one begins. */
 void hf_ledger_take(hf_ledger *ledger, const hf_record *record);
 void hf_ledger_end_epoch(hf_ledger *ledger);
-/* Guarantee B, at the end of an epoch: sums[number] for each number below sku_room. */
+/* The place of the SKU with this number, which is made if there is none; 0: out of memory. */
+uint32_t hf_ledger_place(hf_ledger *ledger, uint32_t number);
+/* Guarantee B, at the end of an epoch: sums[place] for each place below sku_room. */
 void hf_ledger_sums(hf_ledger *ledger, hf_ledger_sum *sums);
 /* NULL: no entry. */
 const hf_claim *hf_ledger_find(const hf_ledger *ledger, hf_id id);

@@ -17,7 +17,7 @@ typedef struct reading {
     hf_ledger ledger;
     uint64_t to_epoch;
     bool is_behind;      /* the epoch was passed */
-    hf_ledger_sum *sums; /* as of the epoch, for the numbers below sum_count */
+    hf_ledger_sum *sums; /* as of the epoch, for the places below sum_count */
     size_t sum_count;
     uint64_t unresolved; /* as of the epoch */
     bool out_of_memory;
@@ -148,14 +148,14 @@ static int take_skus(reading *r) {
     if (!past->skus)
         return memory_trouble();
     past->sku_count = r->sum_count;
-    for (size_t number = 0; number < r->sum_count; number++) {
-        hf_ledger_sku *from = &r->ledger.skus[number];
-        const hf_ledger_sum *sum = &r->sums[number];
+    for (size_t place = 0; place < r->sum_count; place++) {
+        hf_ledger_sku *from = &r->ledger.skus[place];
+        const hf_ledger_sum *sum = &r->sums[place];
         if (sum->steps == 0)
             continue;
         if (!from->name)
-            return hf_tell(HF_EXIT_DATA, "%s: SKU number %zu has no name in the log", r->directory, number);
-        past->skus[number] = (hf_past_sku){from->name, from->name_length, sum->on_hand, sum->reserved, sum->steps};
+            return hf_tell(HF_EXIT_DATA, "%s: SKU number %" PRIu32 " has no name in the log", r->directory, from->number);
+        past->skus[place] = (hf_past_sku){from->name, from->name_length, sum->on_hand, sum->reserved, sum->steps};
         from->name = NULL;
     }
     return HF_EXIT_FINE;
@@ -183,7 +183,7 @@ typedef struct rewinding {
     hf_opened opened;
     handle *handles; /* of past->skus, by address */
     size_t sku_room, handle_count;
-    size_t *index_of; /* past->skus, by the ledger's number; SIZE_MAX: none */
+    size_t *index_of; /* past->skus, by the ledger's place; SIZE_MAX: none */
     bool has_unnamed; /* a SKU that stepped is not known by name */
     size_t snapped;   /* of past->claims: these are the ledger's, sorted */
 } rewinding;
@@ -237,19 +237,19 @@ static int collect_skus(rewinding *w) {
     return w->r->out_of_memory ? memory_trouble() : HF_EXIT_FINE;
 }
 
-/* Which of past->skus each number of the log is. */
-static int match_numbers(rewinding *w) {
+/* Which of past->skus each SKU of the ledger is. */
+static int match_skus(rewinding *w) {
     const hf_ledger *ledger = &w->r->ledger;
     w->index_of = calloc(ledger->sku_room + 1, sizeof *w->index_of);
     if (!w->index_of)
         return memory_trouble();
-    for (size_t number = 0; number < ledger->sku_room; number++) {
-        const hf_ledger_sku *sku = &ledger->skus[number];
+    for (size_t place = 0; place < ledger->sku_room; place++) {
+        const hf_ledger_sku *sku = &ledger->skus[place];
         hf_sku *found = NULL;
-        w->index_of[number] = SIZE_MAX;
+        w->index_of[place] = SIZE_MAX;
         if (sku->name && hf_sku_find(w->opened.session, sku->name, sku->name_length, &found) == HF_SUCCESS)
-            w->index_of[number] = index_of_handle(w, found);
-        w->has_unnamed |= w->index_of[number] == SIZE_MAX && sku->steps > 0;
+            w->index_of[place] = index_of_handle(w, found);
+        w->has_unnamed |= w->index_of[place] == SIZE_MAX && sku->steps > 0;
     }
     return w->has_unnamed ? hf_tell(HF_EXIT_DATA,
                                     "%s: the log steps SKUs whose names are no longer kept: their stock of then cannot "
@@ -266,15 +266,15 @@ static int rewind_skus(rewinding *w) {
     if (!last)
         return memory_trouble();
     hf_ledger_sums(&r->ledger, last);
-    for (size_t number = 0; number < count; number++) {
-        if (w->index_of[number] == SIZE_MAX)
+    for (size_t place = 0; place < count; place++) {
+        if (w->index_of[place] == SIZE_MAX)
             continue;
         static const hf_ledger_sum none;
-        hf_past_sku *sku = &r->past->skus[w->index_of[number]];
-        const hf_ledger_sum *then = number < r->sum_count ? &r->sums[number] : &none;
-        sku->on_hand -= last[number].on_hand - then->on_hand;
-        sku->reserved -= last[number].reserved - then->reserved;
-        sku->version -= last[number].steps - then->steps;
+        hf_past_sku *sku = &r->past->skus[w->index_of[place]];
+        const hf_ledger_sum *then = place < r->sum_count ? &r->sums[place] : &none;
+        sku->on_hand -= last[place].on_hand - then->on_hand;
+        sku->reserved -= last[place].reserved - then->reserved;
+        sku->version -= last[place].steps - then->steps;
     }
     free(last);
     return r->ledger.unresolved ? half_done(r, r->ledger.epoch) : HF_EXIT_FINE;
@@ -313,7 +313,7 @@ static const hf_past_claim *find_snapped(const rewinding *w, hf_id id) {
     return w->snapped ? bsearch(&key, w->r->past->claims, w->snapped, sizeof key, by_id) : NULL;
 }
 
-/* The ledger's lines bear numbers; what came from the engine has indices already. */
+/* The ledger's lines bear places; what came from the engine has indices already. */
 static void index_lines(const rewinding *w, hf_past_claim *claim) {
     for (uint32_t i = 0; i < claim->line_count; i++)
         claim->lines[i].sku = claim->lines[i].sku < w->r->ledger.sku_room ? w->index_of[claim->lines[i].sku] : SIZE_MAX;
@@ -388,7 +388,7 @@ static int rewind_state(rewinding *w) {
     int exit_code = check_kept(w->r, stats.durable);
     exit_code = exit_code ? exit_code : read_back(w, stats.durable);
     exit_code = exit_code ? exit_code : collect_skus(w);
-    exit_code = exit_code ? exit_code : match_numbers(w);
+    exit_code = exit_code ? exit_code : match_skus(w);
     exit_code = exit_code ? exit_code : rewind_skus(w);
     if (exit_code)
         return exit_code;

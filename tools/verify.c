@@ -167,8 +167,8 @@ static int read_state(hf_verify *verify) {
 
 /* ---- the log against the state ----------------------------------------------------------------------------------- */
 
-static hf_sku_state *find_state(hf_verify *verify, uint32_t number) {
-    const hf_ledger_sku *sku = &verify->ledger.skus[number];
+static hf_sku_state *find_state(hf_verify *verify, uint32_t place) {
+    const hf_ledger_sku *sku = &verify->ledger.skus[place];
     hf_sku *found;
     if (!sku->name || hf_sku_find(verify->opened.session, sku->name, sku->name_length, &found) != HF_SUCCESS)
         return NULL;
@@ -177,30 +177,30 @@ static hf_sku_state *find_state(hf_verify *verify, uint32_t number) {
 
 /* Check C, and B for chains that begin later. Steps with which the state gives back or completes what is undecided are
  * not in the log yet. */
-static void check_chain(hf_verify *verify, uint32_t number, const hf_ledger_sum *sum) {
-    const hf_chain *chain = &verify->chains.chains[number];
-    const hf_ledger_sku *sku = &verify->ledger.skus[number];
+static void check_chain(hf_verify *verify, uint32_t place, const hf_ledger_sum *sum) {
+    const hf_chain *chain = &verify->chains.chains[place];
+    const hf_ledger_sku *sku = &verify->ledger.skus[place];
     bool is_whole = chain->first == 1;
     *(is_whole ? &verify->whole_chains : &verify->later_chains) += 1;
     if (!is_whole && verify->is_whole)
         hf_find(&verify->findings,
                 "SKU %u %s: its first step kept is version %" PRIu64
                 ", expected 1: the log is kept from its first record",
-                number, hf_chains_name(&verify->chains, number), chain->first);
+                sku->number, hf_chains_name(&verify->chains, place), chain->first);
     if (!sku->name)
         return;
-    hf_sku_state *state = find_state(verify, number);
+    hf_sku_state *state = find_state(verify, place);
     if (!state) {
-        hf_find(&verify->findings, "SKU %u %s: the log has it, the state does not", number, sku->name);
+        hf_find(&verify->findings, "SKU %u %s: the log has it, the state does not", sku->number, sku->name);
         return;
     }
     state->has_chain = true;
     uint64_t ahead = sum->steps - sku->steps;
     if (state->stock.version != chain->last + ahead)
-        hf_find(&verify->findings, "SKU %u %s: the state is at version %" PRIu64 ", the log at %" PRIu64, number,
+        hf_find(&verify->findings, "SKU %u %s: the state is at version %" PRIu64 ", the log at %" PRIu64, sku->number,
                 sku->name, state->stock.version, chain->last + ahead);
     else if (!is_whole && verify->ledger.unresolved == 0)
-        hf_chains_judge(&verify->chains, number, state->stock.on_hand - (sum->on_hand - sku->on_hand),
+        hf_chains_judge(&verify->chains, place, state->stock.on_hand - (sum->on_hand - sku->on_hand),
                         state->stock.reserved - (sum->reserved - sku->reserved));
 }
 
@@ -209,9 +209,9 @@ static int check_chains(hf_verify *verify) {
     if (!sums)
         return memory_trouble();
     hf_ledger_sums(&verify->ledger, sums);
-    for (uint32_t number = 0; number < verify->chains.room && number < verify->ledger.sku_room; number++)
-        if (verify->chains.chains[number].first)
-            check_chain(verify, number, &sums[number]);
+    for (uint32_t place = 0; place < verify->chains.room && place < verify->ledger.sku_room; place++)
+        if (verify->chains.chains[place].first)
+            check_chain(verify, place, &sums[place]);
     free(sums);
     return HF_EXIT_FINE;
 }

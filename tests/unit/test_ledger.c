@@ -74,17 +74,33 @@ static void expect_found(const book *b, const char *text) {
 
 static void expect_sum(book *b, uint32_t sku, int64_t on_hand, int64_t reserved, uint64_t steps) {
     hf_ledger_sum sums[256];
-    cr_assert_lt(sku, b->ledger.sku_room);
+    uint32_t place = hf_ledger_place(&b->ledger, sku);
     cr_assert_leq(b->ledger.sku_room, 256u);
     hf_ledger_sums(&b->ledger, sums);
-    cr_expect(sums[sku].on_hand == on_hand && sums[sku].reserved == reserved && sums[sku].steps == steps,
-              "SKU %u: %lld, %lld, %llu", sku, (long long)sums[sku].on_hand, (long long)sums[sku].reserved,
-              (unsigned long long)sums[sku].steps);
+    const hf_ledger_sum *sum = &sums[place];
+    cr_expect(sum->on_hand == on_hand && sum->reserved == reserved && sum->steps == steps, "SKU %u: %lld, %lld, %llu", sku,
+              (long long)sum->on_hand, (long long)sum->reserved, (unsigned long long)sum->steps);
 }
 
 static hf_claim_state state_of(const book *b, const char *id) {
     const hf_claim *claim = hf_ledger_find(&b->ledger, id_of(id));
     return claim ? (hf_claim_state)claim->state : HF_CLAIM_FREE;
+}
+
+/* ---- places ------------------------------------------------------------------------------------------------------- */
+
+Test(ledger, numbers_far_apart_cost_no_more_than_near_ones) {
+    hf_ledger ledger;
+    hf_ledger_init(&ledger);
+    for (uint32_t i = 0; i < 5000; i++) {
+        cr_assert_eq(hf_ledger_place(&ledger, UINT32_MAX - 7919 * i), i + 1, "the places are dense");
+    }
+    for (uint32_t i = 0; i < 5000; i++) {
+        cr_assert_eq(hf_ledger_place(&ledger, UINT32_MAX - 7919 * i), i + 1, "and stay");
+    }
+    cr_expect_lt(ledger.sku_room, 20000u);
+    cr_expect_lt(ledger.place_room, 40000u);
+    hf_ledger_free(&ledger);
 }
 
 /* ---- chains --------------------------------------------------------------------------------------------------------
@@ -100,6 +116,20 @@ Test(chains, a_good_log_has_no_findings_in_whatever_order_its_steps_stand) {
     end_epoch(b);
     cr_expect_eq(b->findings.count, 0u, "%s", b->findings.text[0]);
     expect_sum(b, 1, 1, 0, 5);
+    end(b);
+}
+
+Test(chains, a_finding_names_the_number_in_the_log) {
+    book *b = begin(true);
+    take(b, RECORD(RECEIVE, 1, "a", 1, 0, line(900, 5, 5, 0, 1)));
+    take(b, RECORD(RECEIVE, 1, "b", 1, 0, line(7, 1, 1, 0, 1)));
+    take(b, RECORD(PURCHASE, 2, "p", 1, 0, line(900, 5, -5, 0, 2)));
+    take(b, RECORD(PURCHASE, 2, "q", 1, 0, line(7, 2, -2, 0, 2)));
+    end_epoch(b);
+    cr_expect_eq(b->findings.count, 1u);
+    expect_found(b, "SKU 7 sku");
+    expect_sum(b, 900, 0, 0, 2);
+    expect_sum(b, 7, -1, 0, 2);
     end(b);
 }
 
