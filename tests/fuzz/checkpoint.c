@@ -172,9 +172,9 @@ static uint64_t take_state(hf_engine *engine, bool checkpoint) {
     return state;
 }
 
-static int nothing(void *context, uint64_t epoch, const hf_wal_position *position) {
+static int position_is_one(void *context, const hf_wal_position *position) {
     (void)context;
-    return epoch == position->epoch ? HF_SUCCESS : HF_EINVAL;
+    return position->epoch > 0 ? HF_SUCCESS : HF_EINVAL;
 }
 
 static int name_is_bounded(void *context, uint32_t number, const void *name, size_t length) {
@@ -184,7 +184,7 @@ static int name_is_bounded(void *context, uint32_t number, const void *name, siz
 
 static void judge(crash_disk *disk) {
     hf_engine *engine;
-    int error = hf_checkpoint_each(crash_disk_files(disk), DIRECTORY, uuid, nothing, NULL);
+    int error = hf_checkpoint_each(crash_disk_files(disk), DIRECTORY, uuid, position_is_one, NULL);
     DEMAND(!error || error == HF_EVERSION, "each: %d", error);
     error = hf_checkpoint_names(crash_disk_files(disk), DIRECTORY, name_is_bounded, NULL);
     DEMAND(!error || error == HF_EVERSION, "names: %d", error);
