@@ -613,7 +613,7 @@ int hf_checkpoint_each(const hf_files *files, const char *directory, const uint8
     return error;
 }
 
-int hf_checkpoint_names(const hf_files *files, const char *directory,
+int hf_checkpoint_names(const hf_files *files, const char *directory, uint64_t *epoch,
                         int (*visit)(void *context, uint32_t number, const void *name, size_t length), void *context) {
     hf_reader reader;
     hf_checkpoint_header header;
@@ -622,6 +622,7 @@ int hf_checkpoint_names(const hf_files *files, const char *directory,
     hf_bytes payload;
     bool any = !error && reader.file >= 0;
     error = any ? read_header(&reader, &header) : error;
+    *epoch = any && !error ? header.position.epoch : 0;
     while (any && !error && (error = read_block(&reader, &payload)) == HF_SUCCESS && reader.kind == BLOCK_SKUS) {
         for (uint64_t i = 0; i < reader.entries && payload.good && !error; i++) {
             hf_named named;

@@ -49,8 +49,9 @@ int hf_checkpoint_write(hf_engine *engine);
 int hf_checkpoint_each(const hf_files *files, const char *directory, const uint8_t uuid[16],
                        int (*visit)(void *context, const hf_wal_position *position), void *context);
 
-/* For a reader of the log: the SKUs that the newest whole checkpoint names. */
-int hf_checkpoint_names(const hf_files *files, const char *directory,
+/* For a reader of the log: the SKUs that the newest whole checkpoint names, and the epoch from which the log names the others; 0: there
+ * is no checkpoint. */
+int hf_checkpoint_names(const hf_files *files, const char *directory, uint64_t *epoch,
                         int (*visit)(void *context, uint32_t number, const void *name, size_t length), void *context);
 
 #endif

@@ -1,7 +1,10 @@
 /* The log reader: durable epochs as records that say what each step did. The contract is in holdfast.h.
  *
- * One epoch at a time: names first, since a record may use one that stands in a chunk behind it, then chunk by chunk. Names that lie
- * before the first epoch kept are in the newest checkpoint.
+ * One epoch at a time: names first, since a record may use one that stands in a chunk behind it, then chunk by chunk. The newest
+ * checkpoint has the names from before it; those between it and the epoch that is asked for are picked up on the way there.
+ *
+ *     checkpoint            from_epoch
+ *     names      | names      | names, records -->
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,6 +27,7 @@ struct hf_log {
     hf_numbered names; /* hf_log_name */
     uint8_t *payload; /* of the epoch at hand */
     size_t room;
+    uint64_t from; /* epochs below it are read for their names only */
     uint64_t epoch;
     uint64_t whole; /* handed out up to here */
     const uint8_t *at, *end; /* where the next chunk begins */
@@ -152,7 +156,7 @@ int hf_log_next(hf_log *log, hf_record *record) {
             }
             continue;
         }
-        log->whole = log->epoch;
+        log->whole = log->epoch > log->whole ? log->epoch : log->whole;
         hf_wal_epoch epoch;
         int result = hf_follow_next(log->follow, &epoch);
         if (result != 1) {
@@ -162,10 +166,28 @@ int hf_log_next(hf_log *log, hf_record *record) {
         if (result) {
             return result;
         }
+        if (log->epoch < log->from) {
+            log->at = log->end;
+        }
     }
 }
 
 uint64_t hf_log_epoch(const hf_log *log) { return log->whole; }
+
+/* Goes back to where the checkpoint's names end, if that lies before; where it is not kept (another checkpoint was taken meanwhile, or
+ * there is none and the log does not begin with its first record), on from where it was to be. */
+static int go_back(hf_log *log, const hf_files *files, uint64_t named) {
+    if (log->from == 0 || (named > 0 && named >= log->from)) {
+        return HF_SUCCESS;
+    }
+    hf_follow *back;
+    int error = hf_follow_open(log->directory, files, named, &back);
+    if (error == HF_SUCCESS) {
+        hf_follow_close(log->follow);
+        log->follow = back;
+    }
+    return error == HF_ENOTFOUND ? HF_SUCCESS : error;
+}
 
 int hf_log_open(const char *directory, uint64_t from_epoch, hf_log **log) {
     *log = NULL;
@@ -177,10 +199,11 @@ int hf_log_open(const char *directory, uint64_t from_epoch, hf_log **log) {
     made->names.element = sizeof(hf_log_name);
     const hf_files *files = hf_files_system();
     int error = hf_follow_open(directory, files, from_epoch, &made->follow);
-    if (!error && from_epoch > 0) {
-        made->whole = made->epoch = from_epoch - 1;
-    }
-    error = error ? error : hf_checkpoint_names(files, directory, keep_name, made);
+    made->from = from_epoch;
+    made->whole = from_epoch > 0 ? from_epoch - 1 : 0;
+    uint64_t named = 0;
+    error = error ? error : hf_checkpoint_names(files, directory, &named, keep_name, made);
+    error = error ? error : go_back(made, files, named);
     if (error) {
         hf_log_close(made);
         return error;

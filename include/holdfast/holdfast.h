@@ -467,7 +467,8 @@ typedef struct hf_record {
     uint32_t number;         /* sku, session: the number; recovery: the term */
 } hf_record;
 
-/* Opens the log of `directory` for reading, from the first record whose epoch is >= `from_epoch` (0: from the oldest kept).
+/* Opens the log of `directory` for reading, from the first record whose epoch is >= `from_epoch` (0: from the oldest kept). What
+ * lies between the newest checkpoint and that epoch is read too, by the first hf_log_next, for the names of SKUs.
  * HF_ENOTFOUND: no log there, or that epoch is no longer kept; HF_EIO HF_ENOMEM HF_ECORRUPT HF_EVERSION. */
 HF_API int hf_log_open(const char *directory, uint64_t from_epoch, hf_log **log) HF_CHECK_RESULT;
 /* 1: *record is the next durable record; its pointers live until the next call. 0: no more for now; call again later.

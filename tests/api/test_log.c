@@ -130,6 +130,40 @@ Test(log, begins_at_any_epoch) {
     fixture_end(&f);
 }
 
+/* Named behind the newest checkpoint, and before the epoch that is asked for; or with no checkpoint at all. */
+Test(log, names_are_known_wherever_reading_begins) {
+    for (int checkpoint = 0; checkpoint < 2; checkpoint++) {
+        fixture f;
+        fixture_begin(&f);
+        receive(&f, "a", "early", 10);
+        MUST(hf_poll(f.engine));
+        if (checkpoint) {
+            MUST(hf_checkpoint(f.engine));
+        }
+        receive(&f, "b", "late", 10);
+        MUST(hf_poll(f.engine));
+        uint64_t before = hf_durable(f.engine);
+        hf_log *ahead = open_log(&f, before + 1);
+        cr_expect_geq(hf_log_epoch(ahead), before, "what lies before is not waited for");
+        cr_expect_null(next_operation(ahead));
+        cr_expect_eq(hf_log_epoch(ahead), before);
+        uint64_t epoch = purchase(&f, "p", "late", 1).ticket;
+        cr_expect_gt(epoch, before);
+        MUST(hf_poll(f.engine));
+        hf_log *behind = open_log(&f, epoch);
+        hf_log *logs[] = {ahead, behind};
+        for (int i = 0; i < 2; i++) {
+            const hf_record *record = next_operation(logs[i]);
+            cr_assert(record && record->epoch == epoch, "the first record is not of the epoch that was asked for");
+            cr_assert_not_null(record->lines[0].name, "%s a checkpoint", checkpoint ? "with" : "without");
+            cr_expect(record->lines[0].name_length == 4 && memcmp(record->lines[0].name, "late", 4) == 0);
+            cr_expect_null(next_operation(logs[i]));
+            hf_log_close(logs[i]);
+        }
+        fixture_end(&f);
+    }
+}
+
 Test(log, follows_over_segments_and_restarts) {
     fixture f;
     unsigned seen = 0;

@@ -186,7 +186,8 @@ static void judge(crash_disk *disk) {
     hf_engine *engine;
     int error = hf_checkpoint_each(crash_disk_files(disk), DIRECTORY, uuid, position_is_one, NULL);
     DEMAND(!error || error == HF_EVERSION, "each: %d", error);
-    error = hf_checkpoint_names(crash_disk_files(disk), DIRECTORY, name_is_bounded, NULL);
+    uint64_t epoch;
+    error = hf_checkpoint_names(crash_disk_files(disk), DIRECTORY, &epoch, name_is_bounded, NULL);
     DEMAND(!error || error == HF_EVERSION, "names: %d", error);
     error = open_engine(disk, 0, &engine);
     if (!error) {

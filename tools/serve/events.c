@@ -24,7 +24,6 @@ enum {
 typedef struct hf_feed {
     hf_job job;
     const char *directory;
-    hf_engine *engine;
     access_user viewer; /* its prefixes are the server's */
     int protocol;
     bool pushes, stopped;
@@ -160,13 +159,8 @@ static void fail(hf_feed *feed, int error) {
     feed->log = NULL;
 }
 
-/* The reader knows the names of SKUs from the newest checkpoint and from records it has passed. So it begins at the
- * checkpoint where that is earlier: otherwise it would not know those that were made in between. */
 static bool open_log(hf_feed *feed) {
-    hf_stats stats;
-    hf_stats_read(feed->engine, &stats);
-    uint64_t from = stats.checkpoint_epoch < feed->epoch ? stats.checkpoint_epoch : feed->epoch;
-    int error = hf_log_open(feed->directory, from, &feed->log);
+    int error = hf_log_open(feed->directory, feed->epoch, &feed->log);
     if (error) {
         fail(feed, error);
         return false;
@@ -468,7 +462,6 @@ static hf_feed *make_feed(hf_connection *connection, const hf_question *asked) {
         memcpy(prefix, asked->prefix.bytes, asked->prefix.length);
     feed->prefix = (hf_text){prefix, asked->prefix.length};
     feed->directory = connection->worker->server->settings->dir;
-    feed->engine = connection->worker->server->engine;
     feed->viewer = *connection->user;
     feed->epoch = asked->epoch;
     feed->index = asked->index;
