@@ -2,10 +2,11 @@
  *
  * Guarantees
  *   A  Versions are gapless and without a repeat, from 1 where the log is kept from its first record, else from the
- * first that is kept. B  After no step is on_hand or reserved below zero, and no step that takes units (purchase,
- * reserve, late confirm, adjust downwards) leaves less than nothing available. Where the chain does not begin with
- * version 1, the lowest points are kept, and judged once the state at the end is known. C  A count's change is the
- * difference between what it counted and what was there.
+ *      first that is kept.
+ *   B  After no step is on_hand or reserved below zero, and no step that takes units (purchase, reserve, late
+ *      confirm, adjust downwards) leaves less than nothing available. Where the chain does not begin with version 1,
+ *      the lowest points are kept, and judged once the state at the end is known.
+ *   C  A count's change is the difference between what it counted and what was there.
  *
  * Steps of one SKU stand in one epoch in any order: those that do not follow at once wait for the end of their epoch,
  * and are sorted. Memory is that of the SKUs and of the largest epoch.

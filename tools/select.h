@@ -4,7 +4,7 @@
  * Guarantees
  *   A  Selecting needs no memory, but for --user: 16 bytes for each reservation of that user found in the log.
  *   B  --user means the records of that user's reservations, whatever their order within an epoch. (Only a reserve
- * bears a user, so one whose reserve is no longer kept is not found.)
+ *      bears a user, so one whose reserve is no longer kept is not found.)
  */
 #ifndef HF_SELECT_H
 #define HF_SELECT_H

@@ -8,9 +8,9 @@
  *   E  Where the log is kept from its first record: the log alone, replayed by the ledger, gives the state that the
  *      engine has from its checkpoint and the log behind it; every SKU, every live reservation.
  *   F  No operation was left undecided by a recovery. Those that are open at the very end, where a crash cut them off
- * or a writer is at work, are given back or completed by the state as well, and not one more. G  Two recoveries give
- * the same: two read-only ones the same state; with --recover-copy two of a copy for writing the same bytes, and a
- * third changes nothing.
+ *      or a writer is at work, are given back or completed by the state as well, and not one more.
+ *   G  Two recoveries give the same: two read-only ones the same state; with --recover-copy two of a copy for writing
+ *      the same bytes, and a third changes nothing.
  *
  * Memory: the state twice, the ledger, and the largest epoch's steps.
  */

@@ -3,7 +3,7 @@
  * Guarantees
  *   A  No function retries a sync, and none hides an error of one: what a failed sync has lost is known to nobody.
  *   B  Locks belong to the open file, not to the process (F_OFD_SETLK): a second open in the same process conflicts,
- * and closing some other handle of the file does not give the lock away.
+ *      and closing some other handle of the file does not give the lock away.
  */
 #include "file.h"
 

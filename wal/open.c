@@ -1,7 +1,6 @@
 /* Opening a log: the lock, reading back, cutting, and getting ready to append. The contract is in log.h.
  *
- *     list -> no gap? -> sync, drop the page cache -> scan (recover.h) -> cut -> what is empty behind becomes spares ->
- * append
+ *     list -> no gap? -> sync, drop the page cache -> scan (recover.h) -> cut -> what is empty behind: spares -> append
  */
 #include "log.h"
 

@@ -1,8 +1,8 @@
 /* The timing wheel: an entry added and one cancelled, with so many pending.
  *     pending=N     entries alive in it, deadlines uniform over an hour
- *     what=cancel   a slot picked at random gets a new entry, and so its old one is dead; compacted when the wheel says
- * so. A turn does that pending * 5 / 4 times, so it holds a compaction =expire   pending entries, all within a second,
- * are added and then taken out
+ *     what=cancel   a slot picked at random gets a new entry, and so its old one is dead; compacted when the wheel
+ *                   says so. A turn does that pending * 5 / 4 times, so it holds a compaction
+ *         =expire   pending entries, all within a second, are added and then taken out
  */
 #include "../support/bench.h"
 #include "../support/slots.h"

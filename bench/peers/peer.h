@@ -9,8 +9,8 @@
  *
  * Guarantees
  *   A  A pair counts only once its peer has said that it is durable (for the peers in memory: done).
- *   B  Any answer but success ends the program. The turn `check` compares the units on hand and reserved with the pairs
- * done.
+ *   B  Any answer but success ends the program. The turn `check` compares the units on hand and reserved with the
+ *      pairs done.
  *
  *     skus=N live=N
  *     threads=N      connections, or threads in the peer

@@ -3,7 +3,8 @@
  * Guarantees
  *   A  A setting that no program asked for is refused, not ignored.
  *   B  Memory from bench_memory is zero, resident, aligned to 2 MiB, and was asked to be on huge pages: what is
- * measured later is neither the first touch of a page nor, where the kernel grants them, a walk of small pages' tables.
+ *      measured later is neither the first touch of a page nor, where the kernel grants them, a walk of small pages'
+ *      tables.
  */
 #ifndef BENCH_H
 #define BENCH_H

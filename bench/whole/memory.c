@@ -1,10 +1,12 @@
-/* Memory: resident bytes of the process, less what it had before the engine was opened. One turn of any name answers
- * all.
+/* Memory: resident bytes of the process, less what it had before the engine was opened. One turn of any name
+ * answers all.
  *
  *     what=skus            `skus` SKUs with names of 20 bytes, nothing else: bytes for each
  *         =reservations    `live` live reservations of one line over `skus` SKUs: bytes for each, all of the engine
- * included =drift           the same live set, 1/100 of `operations`, then all of them: reserve, confirm, reserve,
- * cancel, ... settings of support/shop.h
+ *                          included
+ *         =drift           the same live set, 1/100 of `operations`, then all of them: reserve, confirm, reserve,
+ *                          cancel, ...
+ *     settings of support/shop.h
  */
 #include "../support/picks.h"
 #include "../support/shop.h"

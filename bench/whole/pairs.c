@@ -10,7 +10,8 @@
  *     end=confirm | cancel | mixed (7 of 10 confirmed, 2 cancelled, 1 left to expire) | expire (all of them)
  *     ttl=MS               of reservations that are left to expire
  *     in_flight=N          operations of a thread that may be answered and not yet durable: then only durable ones are
- * counted; 0: each is counted when it is answered warm=S               seconds before each turn's clock runs
+ *                          counted; 0: each is counted when it is answered
+ *     warm=S               seconds before each turn's clock runs
  */
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
  *
  *     stress_busy                                 a second in a directory of its own, which is then audited
  *     stress_busy DIRECTORY SECONDS [SKUS [MS]]   for the scripts in tests/cli, which also kill it; a checkpoint each
- * MS, 0: none
+ *                                                 MS, 0: none
  */
 #include "harness.h"
 

@@ -1,10 +1,10 @@
 /* The last units, while the clock jumps over the deadlines that hold them.
  *
  * Guarantees checked
- *   A  out_of_stock is never answered while units of reservations that are due could serve: in each round all units are
- * held by reservations that are due since the jump, and four threads that want all of them get all of them. B  A
- * round's expiries give every unit back once: reserved is never above on_hand and, once due is past, exactly what the
- *      round took.
+ *   A  out_of_stock is never answered while units of reservations that are due could serve: in each round all units
+ *      are held by reservations that are due since the jump, and four threads that want all of them get all of them.
+ *   B  A round's expiries give every unit back once: reserved is never above on_hand and, once due is past, exactly
+ *      what the round took.
  *   C  An expired reservation is confirmed late, or refused: never as live.
  */
 #include "tests/support/audit.h"

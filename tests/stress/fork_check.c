@@ -1,9 +1,11 @@
 /* A child process and the engine of its parent.
  *
  * Guarantees checked
- *   A  In the child every call that takes the engine or a session answers HF_EFORK, and none of them harms the parent.
+ *   A  In the child every call that takes the engine or a session answers HF_EFORK, and none of them harms the
+ *      parent.
  *   B  The directory is the parent's: an open in the child, or a second one in the parent, is HF_EBUSY. Read-only
- * opens. C  The parent goes on, before and after the child's end, with background threads and without.
+ *      opens.
+ *   C  The parent goes on, before and after the child's end, with background threads and without.
  */
 #include "tests/support/harness.h"
 

@@ -7,11 +7,12 @@
  *
  * Guarantees checked, after every run
  *   A  Units are conserved: on_hand of every SKU is what the answers add up to, reserved is the sum of what is live.
- *   B  Exactly once: of one id at most one operation is ok; `duplicate` only where one is. A life in the engine is one
- * that was answered. C  A crash at the end keeps exactly the epochs that were durable: units and ids are what the
- * answers with those tickets add up to. A restart from all of it finds the same stock, the same live reservations, the
- * same ids, the same position. D  Once the clock has passed every deadline and the engine was polled, nothing is
- * reserved.
+ *   B  Exactly once: of one id at most one operation is ok; `duplicate` only where one is. A life in the engine is
+ *      one that was answered.
+ *   C  A crash at the end keeps exactly the epochs that were durable: units and ids are what the answers with those
+ *      tickets add up to. A restart from all of it finds the same stock, the same live reservations, the same ids,
+ *      the same position.
+ *   D  Once the clock has passed every deadline and the engine was polled, nothing is reserved.
  *
  * The last scene makes up its scripts by chance. HF_SCENE=name plays one scene, and with HF_PLAN="A17 B40" one schedule
  * of it, as a failure prints them; HF_ROUNDS=n plays n times as long.

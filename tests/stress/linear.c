@@ -6,9 +6,10 @@
  * again while others are at them.
  *
  * Guarantees checked
- *   A  Each world's history could have been: history_judge has nothing against it. A million operations or more in all,
- * unless this machine needs longer than SECONDS for them. B  At its end the engine has what the log's steps add up to,
- * also after a restart. C  The judge can tell: a history spoilt in each of its ways is rejected.
+ *   A  Each world's history could have been: history_judge has nothing against it. A million operations or more in
+ *      all, unless this machine needs longer than SECONDS for them.
+ *   B  At its end the engine has what the log's steps add up to, also after a restart.
+ *   C  The judge can tell: a history spoilt in each of its ways is rejected.
  *
  * HF_ROUNDS=n makes it n times as long; with HF_SEED and HF_ROUNDS=1 it begins with the world that failed.
  */
@@ -53,8 +54,7 @@ typedef struct worker {
     uint64_t operations;
 } worker;
 
-/* ---- a world
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- a world ----------------------------------------------------------------------------------------------------- */
 
 static uint64_t between(world *w, uint64_t low, uint64_t high) {
     return low + harness_below(&w->random, high - low + 1);
@@ -84,8 +84,7 @@ static void make_world(world *w, uint64_t seed) {
     }
 }
 
-/* ---- what the threads do
- * --------------------------------------------------------------------------------------------- */
+/* ---- what the threads do ----------------------------------------------------------------------------------------- */
 
 static hf_id any_id(worker *w) { return harness_id(5, harness_below(&w->random, w->world->ids)); }
 
@@ -155,8 +154,7 @@ static void run(void *context) {
     history_close(own);
 }
 
-/* ---- judging
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- judging ----------------------------------------------------------------------------------------------------- */
 
 static bool spoilt[64]; /* in this way, and rejected */
 

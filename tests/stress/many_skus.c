@@ -2,8 +2,10 @@
  *
  * Guarantees checked
  *   A  All or nothing: each SKU's on_hand and reserved are what the baskets that were answered ok make of it, and no
- * other. B  Never oversold: neither goes below zero in any step of the log. C  The log, replayed by its reader alone,
- * has gapless versions and the same totals; so has the state after a restart.
+ *      other.
+ *   B  Never oversold: neither goes below zero in any step of the log.
+ *   C  The log, replayed by its reader alone, has gapless versions and the same totals; so has the state after a
+ *      restart.
  */
 #include "tests/support/audit.h"
 #include "tests/support/harness.h"

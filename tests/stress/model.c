@@ -3,9 +3,11 @@
  * Guarantees, each checked over many worlds (a world is one seed: its SKUs, ids, options and moments)
  *   A  Every reply's error, outcome, version, deadline, state and refused line are the model's.
  *   B  Every SKU, every id and both iterations are the model's at random moments: in the midst, after hf_checkpoint,
- * after a close and an open with other options. C  A copy of the directory at any moment opens as the model was at the
- * last seal, with the caller's position of then. D  Every ticket is durable after the next hf_poll. E  The log,
- * replayed by the reader alone, gives the same totals and gapless chains.
+ *      after a close and an open with other options.
+ *   C  A copy of the directory at any moment opens as the model was at the last seal, with the caller's position of
+ *      then.
+ *   D  Every ticket is durable after the next hf_poll.
+ *   E  The log, replayed by the reader alone, gives the same totals and gapless chains.
  *
  * HF_SEED=n HF_ROUNDS=1 runs one world again. Few SKUs and ids on purpose: collisions are the point.
  */

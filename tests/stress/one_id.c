@@ -1,9 +1,11 @@
 /* Eight threads at one id: confirm against cancel against extend against expiry, thousands of times.
  *
  * Guarantees checked
- *   A  Exactly one ending wins: never two successes of confirm and cancel, and every other answer tells of the one that
- * won. B  Units leave or return exactly once, in exactly as many steps as the answers and the final state make. C  A
- * confirmation of an expired reservation says so; a reservation whose deadline was moved in time does not expire.
+ *   A  Exactly one ending wins: never two successes of confirm and cancel, and every other answer tells of the one
+ *      that won.
+ *   B  Units leave or return exactly once, in exactly as many steps as the answers and the final state make.
+ *   C  A confirmation of an expired reservation says so; a reservation whose deadline was moved in time does not
+ *      expire.
  *
  * The clock is the test's: in most rounds one thread moves it to the deadline while the others are at it.
  */

@@ -3,8 +3,8 @@
  * Guarantees checked
  *   A  Never oversold: a reader sees on_hand >= reserved >= 0 at every moment, and versions that never go back.
  *   B  Conservation: received = on_hand + confirmed + purchased; reserved = what is still live.
- *   C  Every step is one version of its own: without expiries the replies' versions are exactly 1..final; with them no
- * two replies bear the same one, and the log's chain has no gap.
+ *   C  Every step is one version of its own: without expiries the replies' versions are exactly 1..final; with them
+ *      no two replies bear the same one, and the log's chain has no gap.
  */
 #include "tests/support/audit.h"
 #include "tests/support/harness.h"

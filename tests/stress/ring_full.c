@@ -2,8 +2,9 @@
  *
  * Guarantees checked
  *   A  HF_NONBLOCKING: HF_EAGAIN appears, changes nothing, and the same operation succeeds later; none is lost or
- * doubled. B  Blocking: nobody is told HF_EAGAIN, and everybody finishes. C  HF_NO_THREADS: HF_EAGAIN until hf_poll.
- * hf_submit says how many were tried.
+ *      doubled.
+ *   B  Blocking: nobody is told HF_EAGAIN, and everybody finishes.
+ *   C  HF_NO_THREADS: HF_EAGAIN until hf_poll. hf_submit says how many were tried.
  */
 #include "tests/support/audit.h"
 #include "tests/support/harness.h"

@@ -4,9 +4,9 @@
  * Guarantees, of every damaged log
  *   A  No crash, and no epoch that is not, byte for byte, one that was written, in its place.
  *   B  Damage before the last epoch is refused: HF_ECORRUPT, and the words name the file. So is damage to the last
- * epoch where the durable page or a checkpoint vouches for it. C  Otherwise damage to the last epoch, and behind it, is
- * a torn tail: all before it is there. D  A recovery finds what a read-only look finds; what it refuses it leaves as it
- * was.
+ *      epoch where the durable page or a checkpoint vouches for it.
+ *   C  Otherwise damage to the last epoch, and behind it, is a torn tail: all before it is there.
+ *   D  A recovery finds what a read-only look finds; what it refuses it leaves as it was.
  *
  * By default one bit in some, one byte in some, spread evenly from a seeded start. HF_ROUNDS=n: every n-th;
  * HF_ROUNDS=1: each (3 million flips: some minutes). The forgeries are all tried, always. */

@@ -4,10 +4,11 @@
  * Guarantees, whatever fails
  *   A  No crash, no hang; an error has its code and fresh words. What was not damaged is never called damaged.
  *   B  A failed write or sync of the log is its last act: every later call answers HF_EPOISONED, and makes no further
- * call of the disk. C  Nothing is left behind: no open file, no mapping, no memory (AddressSanitizer looks at that), no
- * lock. D  When nothing fails any more, the log opens again, at once and after a power loss, with every committed
- * epoch. What a failed sync dropped stays dropped, though the next sync says success. E  What a reader told before or
- * after, is durable.
+ *      call of the disk.
+ *   C  Nothing is left behind: no open file, no mapping, no memory (AddressSanitizer looks at that), no lock.
+ *   D  When nothing fails any more, the log opens again, at once and after a power loss, with every committed epoch.
+ *      What a failed sync dropped stays dropped, though the next sync says success.
+ *   E  What a reader told before or after, is durable.
  *
  * Kinds of failure: EIO, ENOSPC, EINTR, and half of what was asked, for reads and writes; once, and for ever.
  *

@@ -3,7 +3,8 @@
  *
  * Guarantees
  *   A  Every SKU's versions are checked to be a chain without gap or repeat, from 1 (`whole`) or from the first one
- * kept. B  Epochs are checked never to decrease.
+ *      kept.
+ *   B  Epochs are checked never to decrease.
  */
 #ifndef AUDIT_H
 #define AUDIT_H

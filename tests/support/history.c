@@ -133,8 +133,7 @@ static void *must(void *memory) {
     return memory;
 }
 
-/* ---- keeping
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- keeping ----------------------------------------------------------------------------------------------------- */
 
 history *history_new(unsigned threads, size_t events) {
     history *all = must(calloc(1, sizeof *all));
@@ -331,8 +330,7 @@ void history_read_id(history_thread *thread, hf_id id) {
     e->deed = NOBODY;
 }
 
-/* ---- the log
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- the log ----------------------------------------------------------------------------------------------------- */
 
 /* The line's SKU. Its name may stand in the log behind its first step; the reader knows it all the same. */
 static uint32_t sku_of(history *all, const hf_record_line *from) {
@@ -443,8 +441,7 @@ void history_load(history *all, const char *directory, uint64_t retention_ms) {
     free(l.open);
 }
 
-/* ---- chains
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- chains ------------------------------------------------------------------------------------------------------ */
 
 static int compare_sku_steps(const void *left, const void *right, void *context) {
     const history *all = context;
@@ -547,8 +544,7 @@ static uint32_t number_of(const history_thread *thread, const event *e) {
     return (uint32_t)thread->number << 26 | (uint32_t)(e - thread->events);
 }
 
-/* ---- what is wrong
- * --------------------------------------------------------------------------------------------------- */
+/* ---- what is wrong ----------------------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static bool wrong(history *all, const char *format, ...) {
     va_list arguments;
@@ -573,8 +569,7 @@ static const char *tell(const history *all, const event *e) {
     return text;
 }
 
-/* ---- A: SKUs
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- A: SKUs ----------------------------------------------------------------------------------------------------- */
 
 /* Whether the step was to be had of what there was before it. */
 static bool may_step(const deed *d, const step *s, int64_t on_hand, int64_t reserved) {
@@ -630,8 +625,7 @@ static bool judge_sku(history *all, const sku_chain *chain) {
     return true;
 }
 
-/* ---- B: owners
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- B: owners --------------------------------------------------------------------------------------------------- */
 
 static bool is_begin(const event *e) { return e->kind <= HF_OP_RESERVE; }
 static bool has_deed(const event *e) {
@@ -754,8 +748,7 @@ static bool judge_owners(history *all) {
     return true;
 }
 
-/* ---- C: ids
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- C: ids ------------------------------------------------------------------------------------------------------ */
 
 static bool begins(const deed *d) { return d->type <= HF_RECORD_RESERVE; }
 
@@ -813,8 +806,7 @@ static bool judge_id(history *all, const id_chain *chain) {
     return true;
 }
 
-/* ---- E: real time
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- E: real time ------------------------------------------------------------------------------------------------ */
 
 /* When the clock was first about to be set to `ms` or beyond. */
 static uint64_t earliest(const history *all, uint64_t ms) {
@@ -892,8 +884,7 @@ static bool in_time(const windows *times, uint64_t place, const event *e) {
     return times->low[place] <= e->returned && e->called <= times->high[place];
 }
 
-/* ---- D: answers that changed nothing
- * --------------------------------------------------------------------------------- */
+/* ---- D: answers that changed nothing ----------------------------------------------------------------------------- */
 
 /* What a SKU was at a version that an event tells of: right by time, and its ticket covers it. */
 static const step *told_version(history *all, const event *e, uint32_t sku) {
@@ -1070,8 +1061,7 @@ static bool judge_answers(history *all) {
     return true;
 }
 
-/* ---- F: exact expiry
- * ------------------------------------------------------------------------------------------------- */
+/* ---- F: exact expiry --------------------------------------------------------------------------------------------- */
 
 typedef struct holder {
     uint32_t begun; /* deed */
@@ -1197,8 +1187,7 @@ static bool judge_expiry(history *all) {
     return good;
 }
 
-/* ---- all of it
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- all of it --------------------------------------------------------------------------------------------------- */
 
 const char *history_judge(history *all) {
     link_chains(all);
@@ -1232,8 +1221,7 @@ void history_count(const history *all, history_figures *figures) {
     }
 }
 
-/* ---- spoiling
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- spoiling ---------------------------------------------------------------------------------------------------- */
 
 /* What a way of spoiling may pick: all of one kind, by chance. */
 static event *any_event(history *all, uint64_t *random) {

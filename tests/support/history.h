@@ -6,17 +6,20 @@
  *
  * What history_judge checks
  *   A  SKUs. Versions in the log are 1..n, without gap or repeat. Along them on_hand and reserved are what was taken
- * and given, no step takes what is not there, no epoch is below the one of the step before. B  Owners. Each operation
- * in the log is one answered operation's, with its lines, its time and its ticket; each answered one is in the log,
- * once. What was given back is what was taken. C  Ids. The operations of an id, by their steps, are lives: begun,
- * extended while live, ended once, an expiry perhaps confirmed late; nothing that needs a live one happens at or after
- * its deadline, and no expiry before it. Epochs never fall. D  Answers. out_of_stock, version_mismatch and reads tell
- * of a version of which they are true. duplicate, already, conflict, not_found and the refusals tell of a state that
- * the id was in; duplicate repeats the first answer's facts. E  Real time. Steps and states told of can be put on one
- * line of time, each between the call and the return of whoever was answered: what returned before another was called
- * comes before it. F  Exact expiry. out_of_stock is not answered while units are held by a reservation whose deadline
- * the clock had reached before the call, unless an operation on it was under way. G  Tickets. A ticket is not below the
- * epoch of anything that its answer tells of.
+ *      and given, no step takes what is not there, no epoch is below the one of the step before.
+ *   B  Owners. Each operation in the log is one answered operation's, with its lines, its time and its ticket; each
+ *      answered one is in the log, once. What was given back is what was taken.
+ *   C  Ids. The operations of an id, by their steps, are lives: begun, extended while live, ended once, an expiry
+ *      perhaps confirmed late; nothing that needs a live one happens at or after its deadline, and no expiry before
+ *      it. Epochs never fall.
+ *   D  Answers. out_of_stock, version_mismatch and reads tell of a version of which they are true. duplicate,
+ *      already, conflict, not_found and the refusals tell of a state that the id was in; duplicate repeats the first
+ *      answer's facts.
+ *   E  Real time. Steps and states told of can be put on one line of time, each between the call and the return of
+ *      whoever was answered: what returned before another was called comes before it.
+ *   F  Exact expiry. out_of_stock is not answered while units are held by a reservation whose deadline the clock had
+ *      reached before the call, unless an operation on it was under way.
+ *   G  Tickets. A ticket is not below the epoch of anything that its answer tells of.
  */
 #ifndef HISTORY_H
 #define HISTORY_H

@@ -4,9 +4,9 @@
  * Guarantees
  *   A  The rules are those of the order flow: docs/OPERATIONS.md.
  *   B  Each step of a SKU is one version: receive, adjust, count, and each distinct SKU of a purchase, reserve,
- * confirm, cancel, expiry and late confirm. What is refused steps nothing. C  An ended id is remembered for
- * `retention_ms` at least; after that both answers are right, so the model asks which one it is to give:
- * model_may_forget, model_forget.
+ *      confirm, cancel, expiry and late confirm. What is refused steps nothing.
+ *   C  An ended id is remembered for `retention_ms` at least; after that both answers are right, so the model asks
+ *      which one it is to give: model_may_forget, model_forget.
  *
  * SKUs and ids are small numbers, the caller has their names. Expiry is exact in effect at any moment, but an engine
  * need not carry it out before somebody looks: the steps that may still be to come are `due`, so that a SKU's version

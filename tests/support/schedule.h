@@ -2,9 +2,9 @@
  *
  * Guarantees
  *   A  In a build with -DHF_PERTURB=ON, of the actors only one runs; it is taken off only at a hf_perturb(), that is
- * before an atomic operation, where the schedule says so. The same schedule gives the same run. B  An actor that waits
- * for another (a mutex, a grace period) does not hold up the run: once it is seen asleep its turn is over, and the plan goes
- * on with the next. So it is with one that spins for very long.
+ *      before an atomic operation, where the schedule says so. The same schedule gives the same run.
+ *   B  An actor that waits for another (a mutex, a grace period) does not hold up the run: once it is seen asleep its
+ *      turn is over, and the plan goes on with the next. So it is with one that spins for very long.
  *
  *     schedule   { A: 17 points, B: 40 points }    A ----17----|            |---- to its end
  *                                                  B           |-----40-----|                ---- to its end

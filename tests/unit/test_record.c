@@ -17,8 +17,7 @@
 enum { GUARDED = 1 << 20, PAGE = 4096, GOLDEN_ROOM = 4096 };
 #define START_MS UINT64_C(1700000000123)
 
-/* ---- memory with an end
- * ---------------------------------------------------------------------------------------------- */
+/* ---- memory with an end ------------------------------------------------------------------------------------------ */
 
 /* `length` bytes right in front of a page that may not be touched; the same memory at each call with the same `which`.
  */
@@ -42,8 +41,7 @@ static hf_chunk chunk_of(const uint8_t *records, size_t length) {
     return (hf_chunk){.at = at, .end = at + length};
 }
 
-/* ---- the golden records: one of each type without any flag, and one with every flag that it may have
- * ------------------ */
+/* ---- the golden records: one of each type without any flag, and one with every flag that it may have ------------- */
 
 static const hf_step few[] = {{1, 1, 0, 1}, {300, HF_MAX_QUANTITY, 0, (UINT64_C(1) << 47) - 1}};
 static const hf_step adjusted[] = {{1, 64, 0, 2}, {HF_MAX_SKUS, -HF_MAX_QUANTITY, 0, 128}};
@@ -234,8 +232,7 @@ Test(record, the_golden_records_are_read_back) {
     CHECK(hf_record_decode(&chunk, &record, steps_room()) == 0, "its end");
 }
 
-/* ---- cut short
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- cut short --------------------------------------------------------------------------------------------------- */
 
 Test(record, a_record_cut_short_anywhere_is_refused) {
     uint8_t bytes[GOLDEN_ROOM];
@@ -269,8 +266,7 @@ Test(record, a_chunk_cut_short_anywhere_is_refused) {
     CHECK(hf_chunk_open(empty, empty + sizeof empty, &chunk) == NULL, "a chunk of names, with none");
 }
 
-/* ---- numbers out of bounds: records made here, byte by byte
- * ------------------------------------------------------------- */
+/* ---- numbers out of bounds: records made here, byte by byte ------------------------------------------------------ */
 
 typedef struct forged {
     uint8_t bytes[128 + 8 * HF_MAX_LINES];
@@ -577,8 +573,7 @@ Test(record, a_number_that_does_not_end_is_refused) {
     }
 }
 
-/* ---- at random
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- at random --------------------------------------------------------------------------------------------------- */
 
 static hf_entry random_entry(uint64_t *state, hf_step *steps, hf_record_context context) {
     hf_record_type type = (hf_record_type)(1 + kit_below(state, HF_RECORD_TYPE_END - 1));

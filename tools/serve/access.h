@@ -2,8 +2,9 @@
  *
  * Guarantees
  *   A  Passwords are kept as salted SHA-256 only, and compared in constant time. They should be long and random: the
- * hash is fast, as a gateway's logins must be. B  A user with prefixes is not told about, and cannot change, any SKU
- * whose name does not begin with one of them. C  Users do not change while the server runs: any thread may read them.
+ *      hash is fast, as a gateway's logins must be.
+ *   B  A user with prefixes is not told about, and cannot change, any SKU whose name does not begin with one of them.
+ *   C  Users do not change while the server runs: any thread may read them.
  */
 #ifndef SERVE_ACCESS_H
 #define SERVE_ACCESS_H

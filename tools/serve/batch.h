@@ -4,8 +4,9 @@
  *   A  Orders are submitted in the order they were added; each has exactly one reply, in that order.
  *   B  Names of SKUs stay where they were read: the bytes must stay until batch_submit.
  *   C  Where the log ring is full, orders that were not tried leave no trace: `again_at` says where in what was read
- * the first of them begins, to be read again later. D  `in_progress` (another thread is at that id, or is just expiring
- * units) is asked again a few times before it is answered, as long as no later order of the batch names the same id.
+ *      the first of them begins, to be read again later.
+ *   D  `in_progress` (another thread is at that id, or is just expiring units) is asked again a few times before it
+ *      is answered, as long as no later order of the batch names the same id.
  */
 #ifndef SERVE_BATCH_H
 #define SERVE_BATCH_H

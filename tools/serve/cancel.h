@@ -1,10 +1,11 @@
 /* Cancelling in bulk: a connection's own reservations when it ends, and a user's by HF.CANCELUSER.
  *
  * Guarantees
- *   A  With HF.CANCELONDISCONNECT ON, every reservation that this connection made and did not see end is cancelled when
- *      the connection ends, for whatever reason but a crash of the server. Cancelling one that has ended changes
- * nothing. B  A bounded number of ids is kept for a connection (max_cancel_ids); beyond it a reserve is refused. C
- * Neither makes an I/O thread wait: the first goes in slices between turns, the second in a thread of its own.
+ *   A  With HF.CANCELONDISCONNECT ON, every reservation that this connection made and did not see end is cancelled
+ *      when the connection ends, for whatever reason but a crash of the server. Cancelling one that has ended changes
+ *      nothing.
+ *   B  A bounded number of ids is kept for a connection (max_cancel_ids); beyond it a reserve is refused.
+ *   C  Neither makes an I/O thread wait: the first goes in slices between turns, the second in a thread of its own.
  */
 #ifndef SERVE_CANCEL_H
 #define SERVE_CANCEL_H

@@ -8,9 +8,9 @@
  *   D  Whatever keeps a request from being carried out now (a full log ring, the throttle, unsent output, a job in
  *      another thread) pauses the connection: it is not read, and its bytes wait, unparsed, where they are.
  *
- *     read -> worker's buffer --parse--> requests --> batch of orders --hf_submit--> replies --> output, marked with
- * tickets |  what is left over                    |  log ring full                            |  durable: sent
- *               '-> the connection's own input          '-> back to the bytes, paused               '-> released
+ *     read -> worker's buffer --parse--> requests --> batch of orders --hf_submit--> replies --> output, with tickets
+ *                  |  what is left over                    |  log ring full                           |  durable
+ *                  '-> the connection's own input          '-> back to the bytes, paused              '-> sent
  */
 #ifndef SERVE_CONNECTION_H
 #define SERVE_CONNECTION_H

@@ -3,9 +3,10 @@
  * Guarantees
  *   A  Durable facts only: events come from the log's durable records, never from memory.
  *   B  Gap-free and resumable: each event stands at EPOCH-INDEX, its record's place in the log, which is the same in
- * every reading. Whoever asks on from `next` misses nothing and sees nothing twice. C  Bounded: a slice of the log is
- * read at a time, into SLICE_BYTES or a little more; a feed whose reader is slow waits. D  No I/O thread reads the log:
- * slices are read by jobs (job.h).
+ *      every reading. Whoever asks on from `next` misses nothing and sees nothing twice.
+ *   C  Bounded: a slice of the log is read at a time, into SLICE_BYTES or a little more; a feed whose reader is slow
+ *      waits.
+ *   D  No I/O thread reads the log: slices are read by jobs (job.h).
  *
  *     hf_log_next -> filter -> encode (job's thread) -> slice -> output (connection's thread)
  *                                                        |  empty: wait until the durable epoch moves

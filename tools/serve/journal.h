@@ -2,8 +2,8 @@
  *
  * Guarantees
  *   A  journal() never blocks on a file: lines go into a bounded queue that the main thread writes out. What does not
- * fit is counted and told in the next line that does. B  A value is escaped: nothing a client sends can begin a line of
- * its own. Passwords are never passed here.
+ *      fit is counted and told in the next line that does.
+ *   B  A value is escaped: nothing a client sends can begin a line of its own. Passwords are never passed here.
  *
  *     time=2026-01-31T12:00:00.123Z level=info event=listening address=127.0.0.1:7400
  */

@@ -3,7 +3,7 @@
  * Guarantees
  *   A  A counter is written by the worker that owns it and read by anybody, without a lock.
  *   B  A histogram's buckets are powers of two, four to each: a quantile is told at most a fifth too high, never too
- * low.
+ *      low.
  */
 #ifndef SERVE_METRICS_H
 #define SERVE_METRICS_H

@@ -2,9 +2,11 @@
  *
  * Guarantees
  *   A  Replies leave in the order they were written, and none before the epoch it was marked with is durable.
- *   B  Bounded: beyond `limit` bytes nothing is added, and `overflowed` says so; the connection has to be closed then.
+ *   B  Bounded: beyond `limit` bytes nothing is added, and `overflowed` says so; the connection has to be closed
+ *      then.
  *   C  Nothing is allocated for a reply: the bytes lie in one buffer that grows by doubling and is given back when
- * idle. D  What was held back can be replaced by errors, one for each reply, should the log fail (output_refuse_held).
+ *      idle.
+ *   D  What was held back can be replaced by errors, one for each reply, should the log fail (output_refuse_held).
  *
  *      begin          released                            end
  *     |##############|------- mark -------|---- mark ----|        positions count from the connection's first byte

@@ -1,10 +1,11 @@
 /* The reply writer: RESP2 and RESP3 into a connection's output.
  *
  * Guarantees
- *   A  What RESP2 lacks is written as RESP2 clients know it: a map as an array of twice the length, a push as an array,
- * a null as a null bulk string, a text as a bulk string. B  Text in errors and simple strings never breaks the frame:
- * line ends in it become blanks. C  Where the output is full nothing of a piece is written, and output->overflowed is
- * set: the connection is closed.
+ *   A  What RESP2 lacks is written as RESP2 clients know it: a map as an array of twice the length, a push as an
+ *      array, a null as a null bulk string, a text as a bulk string.
+ *   B  Text in errors and simple strings never breaks the frame: line ends in it become blanks.
+ *   C  Where the output is full nothing of a piece is written, and output->overflowed is set: the connection is
+ *      closed.
  */
 #ifndef SERVE_REPLY_H
 #define SERVE_REPLY_H

@@ -1,12 +1,14 @@
 /* The request parser: RESP arrays of bulk strings, and inline commands, out of bytes that come in pieces.
  *
  * Guarantees
- *   A  Zero copy: an argument is an offset and a length into the caller's bytes. (Only an inline command with quotes is
- *      rewritten, where it lies.)
+ *   A  Zero copy: an argument is an offset and a length into the caller's bytes. (Only an inline command with quotes
+ *      is rewritten, where it lies.)
  *   B  Incremental: however the bytes are cut, the requests are the same; no byte is looked at twice but for at most
- * one unfinished line. C  Bounded: nothing is believed before it is compared with a limit; each limit has its own
- * error, and an error is found as soon as the bytes that make it one are there. Memory: 8 bytes for each announced
- * argument that has come. D  It never reads beyond `length`.
+ *      one unfinished line.
+ *   C  Bounded: nothing is believed before it is compared with a limit; each limit has its own error, and an error is
+ *      found as soon as the bytes that make it one are there. Memory: 8 bytes for each announced argument that has
+ *      come.
+ *   D  It never reads beyond `length`.
  *
  *     *3\r\n $8\r\n HF.STOCK\r\n $5\r\n apple\r\n ...          apple 5 "with spaces"\r\n
  *     |      |      |                                          an inline command: any first byte but '*'

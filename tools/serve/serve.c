@@ -5,7 +5,7 @@
  *   A  Nothing is served before everything that can be wrong with the settings was found, and the engine is open.
  *   B  Without a password, without TLS, only loopback addresses and Unix sockets are listened at.
  *   C  SIGTERM and SIGINT: no new connections; what was carried out is answered once it is durable, within drain_ms;
- * then the engine is closed, which makes everything durable. A second signal cuts the wait short.
+ *      then the engine is closed, which makes everything durable. A second signal cuts the wait short.
  */
 #include "../tool.h"
 #include "http.h"

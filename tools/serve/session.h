@@ -4,7 +4,7 @@
  *   A  What HF.SESSION tells as `last` is durable: after any crash it is told that number or a higher one.
  *   B  A name is open on one connection at a time. Names of different users are different names.
  *   C  Each order of a connection with a named session takes the next number, or the one that HF.SEQ gave, which is
- * above the last one.
+ *      above the last one.
  */
 #ifndef SERVE_SESSION_H
 #define SERVE_SESSION_H

@@ -2,9 +2,10 @@
  *
  * Guarantees
  *   A  A value is checked where it is read, and refused with where it stands (file and line, or flag), what was found
- * and what was expected. B  Flags go before the file, whatever their order. A list (listen) given by flags replaces the
- * file's. C  A password never stands in a flag, in CONFIG GET or in the log: only in a file of its own, or as a salted
- * hash.
+ *      and what was expected.
+ *   B  Flags go before the file, whatever their order. A list (listen) given by flags replaces the file's.
+ *   C  A password never stands in a flag, in CONFIG GET or in the log: only in a file of its own, or as a salted
+ *      hash.
  */
 #ifndef SERVE_SETTINGS_H
 #define SERVE_SETTINGS_H

@@ -1,14 +1,13 @@
 /* An I/O thread: a loop, an engine session, and the connections that were handed to it.
  *
  * Guarantees
- *   A  It never waits but for events: not for a disk, not for another thread's progress. (A full log ring is an answer:
- *      the engine is opened with HF_NONBLOCKING.)
+ *   A  It never waits but for events: not for a disk, not for another thread's progress. (A full log ring is an
+ *      answer: the engine is opened with HF_NONBLOCKING.)
  *   B  Each turn of the loop sends at most once for each connection.
  *   C  It learns that the durable epoch moved from the engine's eventfd, which every worker watches edge-triggered
- * through an epoll set of its own, so that one event wakes all of them.
+ *      through an epoll set of its own, so that one event wakes all of them.
  *
- *     one turn:  timers | wait | reads: parse, submit, reply to memory | durable? release | send        (check,
- * prepare)
+ *     one turn:  timers | wait | reads: parse, submit, reply to memory | durable? release | send
  */
 #ifndef SERVE_WORKER_H
 #define SERVE_WORKER_H
