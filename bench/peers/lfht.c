@@ -39,8 +39,7 @@ static struct cds_lfht *skus_table, *reservations_table;
 static struct sku *all_skus;
 static uint64_t sku_count;
 
-/* ---- the heap: least deadline first, each reservation knows its place ----------------------------------------------
- */
+/* ---- the heap: least deadline first, each reservation knows its place -------------------------------------------- */
 
 static struct {
     pthread_mutex_t mutex;

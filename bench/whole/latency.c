@@ -39,8 +39,7 @@ static struct plan {
     histogram times;
 } plan;
 
-/* ---- the engine's clock: stands still while the burst is made, then jumps ------------------------------------------
- */
+/* ---- the engine's clock: stands still while the burst is made, then jumps ---------------------------------------- */
 
 static struct { uint64_t offset_ms, frozen_ms; /* frozen_ms 0: it goes */ } clock_state;
 

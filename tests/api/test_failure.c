@@ -164,8 +164,7 @@ Test(failure, a_full_disk_poisons_and_opens_again_once_there_is_room) {
     rmdir(f.directory);
 }
 
-/* ---- damage --------------------------------------------------------------------------------------------------------
- */
+/* ---- damage ------------------------------------------------------------------------------------------------------ */
 
 static void segment_path(const fixture *f, char path[HARNESS_PATH + 64]) {
     snprintf(path, HARNESS_PATH + 64, "%s/segment-0000000000000001", f->directory);

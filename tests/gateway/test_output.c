@@ -129,8 +129,7 @@ Test(output, a_model_at_random) {
     }
 }
 
-/* ---- replies -------------------------------------------------------------------------------------------------------
- */
+/* ---- replies ----------------------------------------------------------------------------------------------------- */
 
 static redisReply *read_back(hf_output *out) {
     redisReader *reader = redisReaderCreate();
@@ -192,8 +191,7 @@ Test(reply, numbers_of_every_length) {
     }
 }
 
-/* ---- numbers, ids, users -------------------------------------------------------------------------------------------
- */
+/* ---- numbers, ids, users ----------------------------------------------------------------------------------------- */
 
 static hf_text text_of(const char *bytes) { return (hf_text){(const uint8_t *)bytes, (uint32_t)strlen(bytes)}; }
 

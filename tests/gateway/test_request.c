@@ -231,8 +231,7 @@ Test(request, an_inline_command_at_every_cut) {
     }
 }
 
-/* ---- limits, and what is none --------------------------------------------------------------------------------------
- */
+/* ---- limits, and what is none ------------------------------------------------------------------------------------ */
 
 static const request_limits narrow = {.arguments = 4, .argument_bytes = 8, .inline_bytes = 32, .request_bytes = 48};
 

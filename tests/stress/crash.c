@@ -162,8 +162,7 @@ static const hf_files *files_killing(void) {
     return &files;
 }
 
-/* ---- the child -----------------------------------------------------------------------------------------------------
- */
+/* ---- the child --------------------------------------------------------------------------------------------------- */
 
 static void tell(const child *c, const fact *f) {
     if (write(c->pipe, f, sizeof *f) != sizeof *f) { /* below PIPE_BUF: whole or not at all */
@@ -251,8 +250,7 @@ static void live(const char *directory, int pipe, uint32_t round, bool checkpoin
     }
 }
 
-/* ---- the parent ----------------------------------------------------------------------------------------------------
- */
+/* ---- the parent -------------------------------------------------------------------------------------------------- */
 
 static entry *entry_of(ledger *l, const fact *f) {
     bool is_new = f->type == HF_OP_RESERVE && !f->acknowledged;

@@ -65,8 +65,7 @@ typedef struct draft {
     bool is_malformed;
 } draft;
 
-/* ---- opening, closing, sealing -------------------------------------------------------------------------------------
- */
+/* ---- opening, closing, sealing ----------------------------------------------------------------------------------- */
 
 static uint64_t below(world *w, uint64_t limit) { return harness_below(&w->random, limit); }
 static bool chance(world *w, unsigned percent) { return harness_chance(&w->random, percent); }
@@ -130,8 +129,7 @@ static void poll_engine(world *w) {
     sealed(w);
 }
 
-/* ---- reading, and comparing the whole state ------------------------------------------------------------------------
- */
+/* ---- reading, and comparing the whole state ---------------------------------------------------------------------- */
 
 /* Everything that waited in the ring is written, and whatever was due has been expired. */
 static void make_room(world *w) {
@@ -300,8 +298,7 @@ static void compare_world(world *w) {
     w->tally->compared++;
 }
 
-/* ---- drafting operations -------------------------------------------------------------------------------------------
- */
+/* ---- drafting operations ----------------------------------------------------------------------------------------- */
 
 static hf_op_type choose_type(world *w) {
     static const uint8_t weights[] = {12, 8, 4, 12, 28, 16, 10, 10}; /* in the order of hf_op_type, from 1 */
@@ -482,8 +479,7 @@ static void free_draft(draft *d) {
     free(d->call_lines);
 }
 
-/* ---- judging a reply -----------------------------------------------------------------------------------------------
- */
+/* ---- judging a reply --------------------------------------------------------------------------------------------- */
 
 static const char *describe(const world *w, const draft *d) {
     static char text[200];
@@ -551,8 +547,7 @@ static void judge(world *w, const draft *d, const hf_reply *reply) {
     w->tally->outcomes[expected.outcome]++;
 }
 
-/* ---- carrying out operations ---------------------------------------------------------------------------------------
- */
+/* ---- carrying out operations ------------------------------------------------------------------------------------- */
 
 /* By the operation's own function; what only hf_submit takes is left out of the draft. */
 static int call_alone(hf_session *session, const hf_op *op, hf_reply *reply) {
@@ -635,8 +630,7 @@ static void batch_of_operations(world *w) {
     }
 }
 
-/* ---- time, crashes and the rest ------------------------------------------------------------------------------------
- */
+/* ---- time, crashes and the rest ---------------------------------------------------------------------------------- */
 
 /* Where the clock goes next: nowhere, a little, to the edge of a deadline, far, or back. */
 static uint64_t choose_time(world *w) {
@@ -789,8 +783,7 @@ static void one_step(world *w) {
     }
 }
 
-/* ---- worlds --------------------------------------------------------------------------------------------------------
- */
+/* ---- worlds ------------------------------------------------------------------------------------------------------ */
 
 static void make_names(world *w) {
     for (uint32_t i = 0; i < w->model->sku_count; i++) {

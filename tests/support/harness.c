@@ -90,8 +90,7 @@ hf_id harness_id(uint64_t a, uint64_t b) {
     return id;
 }
 
-/* ---- directories ---------------------------------------------------------------------------------------------------
- */
+/* ---- directories ------------------------------------------------------------------------------------------------- */
 
 static void join(char path[HARNESS_PATH], const char *directory, const char *name) {
     CHECK(snprintf(path, HARNESS_PATH, "%s/%s", directory, name) < HARNESS_PATH, "the path of %s is too long", name);
@@ -245,15 +244,13 @@ size_t harness_count(const char *path, const char *prefix) {
     return wanted.count;
 }
 
-/* ---- clock ---------------------------------------------------------------------------------------------------------
- */
+/* ---- clock ------------------------------------------------------------------------------------------------------- */
 
 /* relaxed, both: the value is all the message */
 void harness_clock_set(harness_clock *clock, uint64_t now_ms) { hf_store_relaxed(&clock->now_ms, now_ms); }
 uint64_t harness_clock_read(void *clock) { return hf_load_relaxed(&((harness_clock *)clock)->now_ms); }
 
-/* ---- engines -------------------------------------------------------------------------------------------------------
- */
+/* ---- engines ----------------------------------------------------------------------------------------------------- */
 
 void harness_options(hf_options *options, uint32_t flags, harness_clock *clock) {
     hf_options_init(options);

@@ -50,8 +50,7 @@ void model_free(model *m) {
     free(m);
 }
 
-/* ---- time ----------------------------------------------------------------------------------------------------------
- */
+/* ---- time -------------------------------------------------------------------------------------------------------- */
 
 static void expire(model *m, model_order *order) {
     for (uint32_t i = 0; i < order->line_count; i++) {
@@ -96,8 +95,7 @@ bool model_knows(const model *m, uint32_t order) {
     return m->orders[order].state != HF_STATE_UNKNOWN && !m->orders[order].forgotten;
 }
 
-/* ---- replies -------------------------------------------------------------------------------------------------------
- */
+/* ---- replies ----------------------------------------------------------------------------------------------------- */
 
 static model_reply answer(hf_outcome outcome, hf_state state) {
     return (model_reply){.outcome = outcome, .state = state};
@@ -143,8 +141,7 @@ static model_reply duplicate(const model_order *order) {
     return reply;
 }
 
-/* ---- operations that name SKUs -------------------------------------------------------------------------------------
- */
+/* ---- operations that name SKUs ----------------------------------------------------------------------------------- */
 
 /* Lines with repeated SKUs summed, in the order of their first. `seen` is found by walking: slow, and plain. */
 static model_line *sum_lines(const model_op *op, uint32_t sku_count, uint32_t *count) {
@@ -262,8 +259,7 @@ static model_reply apply_first(model *m, const model_op *op) {
     return reply;
 }
 
-/* ---- operations that mean a reservation ----------------------------------------------------------------------------
- */
+/* ---- operations that mean a reservation -------------------------------------------------------------------------- */
 
 static model_reply take_units(model *m, model_order *order, bool late) {
     for (uint32_t i = 0; i < order->line_count; i++) {
@@ -342,8 +338,7 @@ model_reply model_apply(model *m, const model_op *op) {
     }
 }
 
-/* ---- invariants ----------------------------------------------------------------------------------------------------
- */
+/* ---- invariants -------------------------------------------------------------------------------------------------- */
 
 const char *model_is_valid(const model *m) {
     const char *wrong = NULL;

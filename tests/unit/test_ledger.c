@@ -103,8 +103,7 @@ Test(ledger, numbers_far_apart_cost_no_more_than_near_ones) {
     hf_ledger_free(&ledger);
 }
 
-/* ---- chains --------------------------------------------------------------------------------------------------------
- */
+/* ---- chains ------------------------------------------------------------------------------------------------------ */
 
 Test(chains, a_good_log_has_no_findings_in_whatever_order_its_steps_stand) {
     book *b = begin(true);
@@ -212,8 +211,7 @@ Test(chains, one_that_begins_later_is_judged_by_its_end) {
     end(b);
 }
 
-/* ---- the ledger ----------------------------------------------------------------------------------------------------
- */
+/* ---- the ledger -------------------------------------------------------------------------------------------------- */
 
 Test(ledger, the_highest_step_of_an_id_counts_whatever_the_order_in_an_epoch) {
     book *b = begin(true);

@@ -99,8 +99,7 @@ static void check_kept(hf_simulated *disk, const kit_list *all, uint64_t kept, u
     CHECK(repair_log(disk, false, &report) == HF_SUCCESS && !report.damaged, "damage is left: %s", report.damage);
 }
 
-/* ---- what is cut, and what is kept aside --------------------------------------------------------------------------
- */
+/* ---- what is cut, and what is kept aside ------------------------------------------------------------------------- */
 
 Test(repair, leaves_a_good_log_and_a_torn_tail_alone) {
     sample s = make_sample();
@@ -316,8 +315,7 @@ Test(repair, reports_nothing_of_a_directory_in_use) {
     hf_simulated_free(s.disk);
 }
 
-/* ---- checkpoints --------------------------------------------------------------------------------------------------
- */
+/* ---- checkpoints ------------------------------------------------------------------------------------------------- */
 
 static void make_file(hf_simulated *disk, const char *path) {
     const hf_files *files = hf_simulated_files(disk);
@@ -389,8 +387,7 @@ Test(repair, goes_on_above_an_epoch_that_only_a_checkpoint_names) {
     hf_simulated_free(s.disk);
 }
 
-/* ---- crashes and faults in its midst ------------------------------------------------------------------------------
- */
+/* ---- crashes and faults in its midst ----------------------------------------------------------------------------- */
 
 /* Repaired again, or opened where what is left is a torn tail: in either case the epochs before the damage. */
 static void finish_after_crash(hf_simulated *image, const sample *s, uint64_t kept, uint64_t n) {
@@ -443,8 +440,7 @@ Test(repair, survives_a_crash_at_each_operation) {
     hf_simulated_free(s.disk);
 }
 
-/* ---- any damage ---------------------------------------------------------------------------------------------------
- */
+/* ---- any damage -------------------------------------------------------------------------------------------------- */
 
 /* It says damaged if and only if an open refuses, and then mends it. */
 Test(repair, agrees_with_the_open_about_any_byte) {

@@ -33,8 +33,7 @@ static void fail(int line, const char *what, const char *format, ...) {
 #define NEAR_2024 UINT64_C(1704067200000)
 #define YEAR (UINT64_C(366) * 24 * 3600 * 1000)
 
-/* ---- memory that runs out when told --------------------------------------------------------------------------------
- */
+/* ---- memory that runs out when told ------------------------------------------------------------------------------ */
 
 static uint64_t allocations, bytes_out;
 static int64_t allocations_left = -1; /* until they fail, for good; -1: they never do */
@@ -69,8 +68,7 @@ static void tear_down(void) { CHECK(bytes_out == 0, "%" PRIu64 " bytes were neve
 
 TestSuite(wheel, .init = set_up, .fini = tear_down);
 
-/* ---- the model -----------------------------------------------------------------------------------------------------
- */
+/* ---- the model --------------------------------------------------------------------------------------------------- */
 
 enum { MODEL_ROOM = 1 << 16, INSIDE_MOST = 4000 };
 
@@ -233,8 +231,7 @@ static void model_check(const model *m) {
     model_check_next(m);
 }
 
-/* ---- random histories ----------------------------------------------------------------------------------------------
- */
+/* ---- random histories -------------------------------------------------------------------------------------------- */
 
 /* A time around `now` with every distance about as likely on each scale, and boundaries more likely than chance. */
 static uint64_t some_time(model *m) {
@@ -332,8 +329,7 @@ Test(wheel, random_histories_match_an_array) {
         random_history(seed);
 }
 
-/* ---- edges ----------------------------------------------------------------------------------------------------------
- */
+/* ---- edges ------------------------------------------------------------------------------------------------------- */
 
 /* Guarantee A to the millisecond, for each time around each boundary as seen from each time around each boundary. */
 Test(wheel, each_boundary_is_exact) {
@@ -416,8 +412,7 @@ Test(wheel, no_room_takes_nothing) {
 
 Test(wheel, freeing_nothing_is_allowed) { hf_wheel_free(NULL); }
 
-/* ---- work, counted --------------------------------------------------------------------------------------------------
- */
+/* ---- work, counted ----------------------------------------------------------------------------------------------- */
 
 static hf_wheel_gauges gauges_of(const hf_wheel *wheel) {
     hf_wheel_gauges gauges;
@@ -462,8 +457,7 @@ Test(wheel, an_entry_moves_at_most_once_per_level) {
     }
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------------------------
- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 typedef struct crowd {
     hf_wheel *wheel;
@@ -604,8 +598,7 @@ Test(wheel, few_dead_are_no_reason) {
     free(c.dead);
 }
 
-/* ---- memory that runs out -------------------------------------------------------------------------------------------
- */
+/* ---- memory that runs out ---------------------------------------------------------------------------------------- */
 
 Test(wheel, no_memory_for_a_wheel) {
     for (allocations_left = 0; allocations_left < 2; allocations_left++) {

@@ -60,8 +60,7 @@ static bool add_argument(request_parser *parser, uint32_t offset, uint32_t lengt
     return true;
 }
 
-/* ---- inline commands, by the quoting rules of Redis ----------------------------------------------------------------
- */
+/* ---- inline commands, by the quoting rules of Redis -------------------------------------------------------------- */
 
 static bool is_blank(uint8_t byte) { return byte == ' ' || (byte >= '\t' && byte <= '\r') || byte == 0; }
 static bool ends_word(uint8_t byte) { return byte == ' ' || byte == '\t' || byte == '\n' || byte == '\r' || byte == 0; }
@@ -164,8 +163,7 @@ static request_result parse_inline(request_parser *parser, const request_limits 
     return split_inline(parser, limits, bytes, line);
 }
 
-/* ---- arrays of bulk strings ----------------------------------------------------------------------------------------
- */
+/* ---- arrays of bulk strings -------------------------------------------------------------------------------------- */
 
 /* A number and its line end at bytes[parser->scanned + 1...], behind '*' or '$'. READY: *number, and scanned is behind
  * the line; MORE; or BAD: it is none. A number below 0 is given as -1. */
