@@ -367,6 +367,13 @@ static int read_at(hf_reader *reader, void *data, size_t length, uint64_t offset
                                     : damaged(reader, "it ends too early");
 }
 
+/* Where a log can be: one that goes on from there has room above it. */
+static bool is_position(const hf_wal_position *position) {
+    const uint64_t most = HF_BATCH_MAX_NUMBER / 2;
+    return position->epoch > 0 && position->epoch <= most && position->generation > 0 && position->generation <= most &&
+           position->durable <= most;
+}
+
 static int read_header(hf_reader *reader, hf_checkpoint_header *header) {
     uint8_t bytes[HEADER];
     int error = reader->files->size(reader->files->context, reader->file, &reader->size);
@@ -387,7 +394,7 @@ static int read_header(hf_reader *reader, hf_checkpoint_header *header) {
     memcpy(reader->uuid, bytes + 16, 16);
     *header = (hf_checkpoint_header){{hf_get64(bytes + 32), hf_get64(bytes + 40), hf_get64(bytes + 48)},
                                      hf_get64(bytes + 56), hf_get64(bytes + 64), hf_get32(bytes + 72)};
-    if (header->position.epoch == 0 || header->position.generation == 0 || header->now_ms > HF_MAX_TIME_MS) {
+    if (!is_position(&header->position) || header->now_ms > HF_MAX_TIME_MS) {
         return damaged(reader, "its header says what cannot be");
     }
     reader->offset = HEADER;
