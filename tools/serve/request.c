@@ -2,7 +2,6 @@
 #include "request.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -247,6 +246,8 @@ static request_result read_argument(request_parser *parser, const uint8_t *bytes
     return REQUEST_READY;
 }
 
+static unsigned digit_of(uint8_t byte) { return byte - (unsigned)'0'; } /* above 9: it is none */
+
 /* Takes the next arguments as far as they are what they mostly are: whole, of one or two digits' length, within every
  * limit, and with a place kept for them. At whatever is not, it stops, and the functions above say what it is. */
 static void take_plain_arguments(request_parser *parser, const request_limits *limits, const uint8_t *bytes,
@@ -255,15 +256,13 @@ static void take_plain_arguments(request_parser *parser, const request_limits *l
     size_t most = length < limits->request_bytes ? length : limits->request_bytes;
     uint32_t count = parser->count, room = parser->expected < parser->capacity ? parser->expected : parser->capacity;
     while (count < room && at + PLAIN_BYTES <= most && bytes[at] == '$') {
-        unsigned size = bytes[at + 1] - (unsigned)'0';
-        size_t line = at + 2;
-        if (size <= 9 && bytes[line] != '\r') {
-            unsigned digit = bytes[line++] - (unsigned)'0';
-            size = digit <= 9 ? size * 10 + digit : UINT_MAX;
-        }
-        size_t from = line + 2, end = from + size;
-        if (size > 99 || size > limits->argument_bytes || end + 2 > most || bytes[line] != '\r' ||
-            bytes[line + 1] != '\n' || bytes[end] != '\r' || bytes[end + 1] != '\n')
+        unsigned size = digit_of(bytes[at + 1]), second = digit_of(bytes[at + 2]);
+        if (size > 9)
+            break;
+        size = second <= 9 ? size * 10 + second : size;
+        size_t line = at + 2 + (second <= 9), from = line + 2, end = from + size;
+        if (size > limits->argument_bytes || end + 2 > most || bytes[line] != '\r' || bytes[line + 1] != '\n' ||
+            bytes[end] != '\r' || bytes[end + 1] != '\n')
             break;
         parser->arguments[count++] = (request_argument){(uint32_t)from, size};
         at = end + 2;
