@@ -280,7 +280,7 @@ Test(request, each_limit_has_its_error) {
     }
 }
 
-/* Whatever stands in a digit's place: with as many bytes behind it as its code would make, should it pass for a digit. */
+/* Whatever stands in a digit's place, with as many bytes behind it as its code would make, should it pass for one. */
 Test(request, a_length_has_digits_only) {
     static const char *const before[] = {"*1\r\n$", "*1\r\n$1", "*2\r\n$1\r\na\r\n$"};
     for (unsigned i = 0; i < sizeof before / sizeof before[0]; i++) {
