@@ -279,6 +279,30 @@ Test(request, each_limit_has_its_error) {
     }
 }
 
+/* Whatever stands in a digit's place, with as many bytes behind it as its code would make, should it pass for one. */
+Test(request, a_length_has_digits_only) {
+    static const char *const before[] = {"*1\r\n$", "*1\r\n$1", "*2\r\n$1\r\na\r\n$"};
+    for (unsigned i = 0; i < sizeof before / sizeof before[0]; i++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            uint8_t bytes[512];
+            unsigned digit = (uint8_t)(byte - '0'), size = digit + (i == 1 ? 10 : 0);
+            size_t at = strlen(before[i]);
+            if (digit <= 9 || byte == '-' || byte == '\r')
+                continue;
+            memcpy(bytes, before[i], at);
+            bytes[at++] = (uint8_t)byte;
+            memcpy(bytes + at, "\r\n", 2);
+            memset(bytes + at + 2, 'x', size);
+            memcpy(bytes + at + 2 + size, "\r\n", 2);
+            request_parser parser;
+            request_init(&parser);
+            cr_expect_eq(request_parse(&parser, &wide, bytes, at + 4 + size), REQUEST_BAD, "byte %u is a digit", byte);
+            cr_expect_eq(parser.error, REQUEST_ERROR_BAD_LENGTH, "byte %u: %s", byte, request_error_text(parser.error));
+            request_free(&parser);
+        }
+    }
+}
+
 Test(request, what_is_announced_is_not_allocated) {
     request_parser parser;
     uint8_t bytes[] = "*9999\r\n";

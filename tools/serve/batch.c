@@ -45,21 +45,38 @@ static const reply_head *head_of(int protocol, hf_outcome outcome) {
     return head;
 }
 
+/* A number as it was written last: of a ticket or a deadline, which most orders share with the one before. */
+typedef struct written_number {
+    uint64_t number;
+    uint8_t length; /* 0: none yet */
+    uint8_t bytes[23];
+} written_number;
+
+static uint8_t *put_again(uint8_t *to, written_number *written, uint64_t number) {
+    if (written->number != number || !written->length) {
+        written->number = number;
+        written->length = (uint8_t)(reply_put_integer(written->bytes, number) - written->bytes);
+    }
+    memcpy(to, written->bytes, sizeof written->bytes); /* a fixed length is the cheapest */
+    return to + written->length;
+}
+
 enum { REPLY_BYTES = 64 + 4 * 24 + 80 };
 
 static void write_reply(reply_writer *writer, const hf_reply *reply) {
     uint8_t *room = output_room(writer->out, REPLY_BYTES);
     bool named = writer->protocol >= 3;
+    static _Thread_local written_number ticket, deadline;
     if (!room)
         return;
     const reply_head *head = head_of(writer->protocol, reply->outcome);
     memcpy(room, head->bytes, sizeof head->bytes);
     uint8_t *to = room + head->length;
-    to = reply_put_integer(to, reply->ticket);
+    to = put_again(to, &ticket, reply->ticket);
     to = named ? REPLY_PUT(to, "+version\r\n") : to;
     to = reply_put_integer(to, reply->version);
     to = named ? REPLY_PUT(to, "+deadline\r\n") : to;
-    to = reply_put_integer(to, reply->deadline_ms);
+    to = put_again(to, &deadline, reply->deadline_ms);
     if (!is_plain(reply->outcome)) {
         const char *state = hf_state_text(reply->state);
         to = named ? REPLY_PUT(to, "+state\r\n") : to;

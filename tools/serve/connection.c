@@ -551,6 +551,7 @@ static void on_event(uv_poll_t *poll, int status, int events) {
         read_all(connection);
     if ((events & UV_DISCONNECT) && !connection->closed && (connection->paused & PAUSE_JOB))
         connection_close(connection, END_CLIENT);
+    worker_release(connection->worker);
 }
 
 /* ---- login, reset ------------------------------------------------------------------------------------------------ */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum { NUMBER_DIGITS = 10 }; /* of a count or a length, sign not counted */
+enum { PLAIN_BYTES = 6 };    /* of the shortest argument: "$0", two line ends */
 
 const char *request_error_text(request_error error) {
     switch (error) {
@@ -243,6 +244,31 @@ static request_result read_argument(request_parser *parser, const uint8_t *bytes
     return REQUEST_READY;
 }
 
+static unsigned digit_of(uint8_t byte) { return byte - (unsigned)'0'; } /* above 9: it is none */
+
+/* Takes the next arguments as far as they are what they mostly are: whole, of one or two digits' length, within every
+ * limit, and with a place kept for them. At whatever is not, it stops, and the functions above say what it is. */
+static void take_plain_arguments(request_parser *parser, const request_limits *limits, const uint8_t *bytes,
+                                 size_t length) {
+    size_t at = parser->scanned;
+    size_t most = length < limits->request_bytes ? length : limits->request_bytes;
+    uint32_t count = parser->count, room = parser->expected < parser->capacity ? parser->expected : parser->capacity;
+    while (count < room && at + PLAIN_BYTES <= most && bytes[at] == '$') {
+        unsigned size = digit_of(bytes[at + 1]), second = digit_of(bytes[at + 2]);
+        if (size > 9)
+            break;
+        size = second <= 9 ? size * 10 + second : size;
+        size_t line = at + 2 + (second <= 9), from = line + 2, end = from + size;
+        if (size > limits->argument_bytes || end + 2 > most || bytes[line] != '\r' || bytes[line + 1] != '\n' ||
+            bytes[end] != '\r' || bytes[end + 1] != '\n')
+            break;
+        parser->arguments[count++] = (request_argument){(uint32_t)from, size};
+        at = end + 2;
+    }
+    parser->count = count;
+    parser->scanned = (uint32_t)at;
+}
+
 static request_result parse_array(request_parser *parser, const request_limits *limits, const uint8_t *bytes,
                                   size_t length) {
     request_result result = REQUEST_READY;
@@ -251,6 +277,8 @@ static request_result parse_array(request_parser *parser, const request_limits *
         if (result != REQUEST_READY)
             return result;
     }
+    if (!parser->in_argument)
+        take_plain_arguments(parser, limits, bytes, length);
     while (result == REQUEST_READY && (parser->count < parser->expected || parser->in_argument))
         result =
             parser->in_argument ? read_argument(parser, bytes, length) : read_length(parser, limits, bytes, length);

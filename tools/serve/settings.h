@@ -81,7 +81,7 @@ typedef struct settings_list {
     NUMBER(retention_ms, 0, 0, HF_MAX_TIME_MS, "how long an id is remembered after its end")                           \
     NUMBER(segment_bytes, 0, 0, SETTINGS_GIB, "one log file")                                                          \
     NUMBER(ring_bytes, 0, 0, 268435456, "a session's log ring, a power of two")                                        \
-    NUMBER(batch_delay_us, 0, 0, 1000000, "how long the log writer waits for company")                                 \
+    NUMBER(batch_delay_us, 100, 0, 1000000, "how long the log writer waits for company")                               \
     NUMBER(checkpoint_bytes, 0, 0, UINT64_MAX, "a checkpoint after so many bytes of log")
 
 #define SETTINGS_NOTHING(...)

@@ -106,12 +106,15 @@ static void tell_waiting(hf_worker *worker, bool moved) {
     }
 }
 
-static void look_at_durable(hf_worker *worker) {
+/* Whether the durable epoch moved: then what waited for it goes on. */
+static bool look_at_durable(hf_worker *worker) {
     uint64_t durable = hf_durable(worker->server->engine);
     if (durable == worker->durable)
-        return;
+        return false;
     worker->durable = durable;
+    worker->turn_ns = uv_hrtime();
     tell_waiting(worker, true);
+    return true;
 }
 
 static void send_dirty(hf_worker *worker) {
@@ -128,13 +131,18 @@ static void send_dirty(hf_worker *worker) {
     }
 }
 
+void worker_release(hf_worker *worker) {
+    if (look_at_durable(worker))
+        send_dirty(worker);
+}
+
 static bool is_done(const hf_worker *worker) {
     return worker->draining && !worker->connections && !worker->jobs && !worker->cancel_work;
 }
 
 static void finish_turn(hf_worker *worker) {
     worker->turn_ns = uv_hrtime();
-    look_at_durable(worker);
+    (void)look_at_durable(worker);
     send_dirty(worker);
     if (worker->closed_some) { /* before libuv lets go of them */
         worker->closed_some = false;

@@ -3,7 +3,7 @@
  * Guarantees
  *   A  It never waits but for events: not for a disk, not for another thread's progress. (A full log ring is an
  *      answer: the engine is opened with HF_NONBLOCKING.)
- *   B  Each turn of the loop sends at most once for each connection.
+ *   B  A turn of the loop sends for a connection once, and once more for each epoch that becomes durable meanwhile.
  *   C  It learns that the durable epoch moved from the engine's eventfd, which every worker watches edge-triggered
  *      through an epoll set of its own, so that one event wakes all of them.
  *
@@ -70,7 +70,7 @@ typedef struct hf_worker {
 
     uint8_t *buffer;
     request_limits limits;
-    uint64_t read_ns, turn_ns; /* when what is being processed was read; when the end of the turn began */
+    uint64_t read_ns, turn_ns; /* when what is being processed was read; when replies were last released */
     size_t request_at;         /* where the request at hand begins in what is being processed */
     bool loop_is_in_request;   /* requests are being carried out, as against jobs that end */
     hf_batch batch;
@@ -81,6 +81,9 @@ typedef struct hf_worker {
 bool worker_start(hf_worker *worker, hf_server *server, uint32_t number);
 /* From any thread. False: no memory, or it has ended. */
 bool worker_post(hf_worker *worker, worker_message message);
+/* Between two connections of a turn: what became durable meanwhile is released and sent, so that its clients work while
+ * the others are read. */
+void worker_release(hf_worker *worker);
 /* There is work that needs no event: the loop does not wait until it is done. */
 void worker_keep_busy(hf_worker *worker);
 /* Waits until it has drained (MESSAGE_DRAIN), and gives everything back. */
