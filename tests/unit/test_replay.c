@@ -418,7 +418,8 @@ Test(replay, what_began_before_the_checkpoint_is_in_it) {
     world w;
     begin(&w);
     make_checkpoint(&w);
-    made_chunk(&w.log, 1, false);
+    made_chunk(&w.log, 1, true);
+    MADE_NAME(&w.log, SKU, 1, "a"); /* made while the checkpoint's scan went by: both name it */
     MADE(&w.log, PURCHASE, .id = id_of(1), .parts = HF_PART_CONTINUED, MADE_LINES({1, 30, 0, 9})); /* the checkpoint has it */
     MADE(&w.log, PURCHASE, .id = id_of(2), .parts = HF_PART_OPEN, MADE_LINES({1, 3, 0, 10}));
     MADE(&w.log, PURCHASE, .id = id_of(2), .parts = HF_PART_CONTINUED, MADE_LINES({1, 2, 0, 11}));
