@@ -70,7 +70,7 @@ static void made_record(made_log *log, hf_entry entry) {
 }
 
 /* Of a chunk, or between two. */
-static void made_bytes(made_log *log, const void *bytes, size_t length) {
+__attribute__((unused)) static void made_bytes(made_log *log, const void *bytes, size_t length) {
     memcpy(log->bytes + log->length, bytes, length);
     log->length += length;
 }
