@@ -296,7 +296,7 @@ static int rename_aside(const repair *r, const char *from, const char *to) {
 /* 3: whole, as they are: their header pages may be what is damaged. */
 static int set_segments_aside(const repair *r) {
     int error = HF_SUCCESS;
-    for (size_t i = r->segments.count; error == HF_SUCCESS && i > 0; i--) {
+    for (size_t i = r->segments.count; error == HF_SUCCESS && i > 0; i--) { /* uncovered: breaks at the one it keeps */
         uint64_t generation = r->segments.items[i - 1];
         if (generation <= r->reaches[r->best].generation) {
             break;

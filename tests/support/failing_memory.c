@@ -1,6 +1,6 @@
-/* Memory that runs out where a test wants it: the n-th allocation from now fails, once or from then on. To be included first, in a
- * program whose allocations the linker sends here (tests/CMakeLists.txt); what the program itself allocates, and what it includes
- * behind this, never fails. */
+/* Memory that runs out where a test wants it: the n-th allocation from now fails, once or from then on. To be included
+ * first, in a program whose allocations the linker sends here (tests/CMakeLists.txt); what the program itself
+ * allocates, and what it includes behind this, never fails. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -45,7 +45,9 @@ static bool memory_fails(unsigned kind) {
 }
 
 void *__wrap_malloc(size_t bytes) { return memory_fails(MEMORY_HEAP) ? NULL : __real_malloc(bytes); }
-void *__wrap_calloc(size_t count, size_t bytes) { return memory_fails(MEMORY_HEAP) ? NULL : __real_calloc(count, bytes); }
+void *__wrap_calloc(size_t count, size_t bytes) {
+    return memory_fails(MEMORY_HEAP) ? NULL : __real_calloc(count, bytes);
+}
 void *__wrap_realloc(void *was, size_t bytes) { return memory_fails(MEMORY_HEAP) ? NULL : __real_realloc(was, bytes); }
 void *__wrap_reallocarray(void *was, size_t count, size_t bytes) {
     return memory_fails(MEMORY_HEAP) ? NULL : __real_reallocarray(was, count, bytes);

@@ -1,5 +1,5 @@
-/* Logs and checkpoints made by hand: epochs of any records, and checkpoints of any entries, all with right digests, for an engine to
- * read back. What no engine would write, recovery must refuse. To be included. */
+/* Logs and checkpoints made by hand: epochs of any records, and checkpoints of any entries, all with right digests, for
+ * an engine to read back. What no engine would write, recovery must refuse. To be included. */
 #include "engine/engine.h"
 #include "engine/record.h"
 #include "tests/support/harness.h"
@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- a log --------------------------------------------------------------------------------------------------------------------- */
+/* ---- a log
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 enum { MADE_ROOM = 16 << 20 };
 
@@ -64,7 +66,8 @@ static void made_chunk(made_log *log, uint32_t session, bool names) {
 }
 
 static void made_record(made_log *log, hf_entry entry) {
-    CHECK(log->length + HF_RECORD_HEAD_MAX + (size_t)entry.step_count * HF_RECORD_LINE_MAX <= MADE_ROOM, "an epoch too long");
+    CHECK(log->length + HF_RECORD_HEAD_MAX + (size_t)entry.step_count * HF_RECORD_LINE_MAX <= MADE_ROOM,
+          "an epoch too long");
     entry.time_ms = entry.time_ms ? entry.time_ms : HARNESS_EPOCH_MS;
     log->length = (size_t)(hf_record_encode(log->bytes + log->length, &entry, &log->context) - log->bytes);
 }
@@ -89,7 +92,9 @@ static void made_close(made_log *log) {
     free(log->bytes);
 }
 
-/* ---- records ------------------------------------------------------------------------------------------------------------------- */
+/* ---- records
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 #define MADE_STEP(n) (HARNESS_EPOCH_MS << HF_STEP_BITS | (n)) /* of a life that began at the beginning: 1 */
 #define MADE_LINES(...)                                                                                                \
@@ -99,7 +104,8 @@ static void made_close(made_log *log) {
 #define MADE_NAME(log, kind, its_number, its_name)                                                                     \
     MADE(log, kind, .number = (its_number), .name = (its_name), .name_length = (uint32_t)strlen(its_name))
 
-/* ---- a checkpoint ---------------------------------------------------------------------------------------------------------------- */
+/* ---- a checkpoint
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 enum { MADE_HEADER = 128, MADE_BLOCK = 32, MADE_SKUS = 1, MADE_IDS, MADE_SESSIONS, MADE_END };
 
@@ -164,7 +170,8 @@ static void made_checkpoint_write(made_checkpoint *c, const made_log *log, hf_wa
     hf_segment_path(path, log->directory, "checkpoint", position.epoch, "");
     int file = log->files->open(log->files->context, path, HF_OPEN_CREATE);
     CHECK(file >= 0 && hf_file_write_all(log->files, file, c->bytes, c->length, 0) == 0, "%s", path);
-    CHECK(log->files->sync(log->files->context, file) == 0 && log->files->close(log->files->context, file) == 0, "%s", path);
+    CHECK(log->files->sync(log->files->context, file) == 0 && log->files->close(log->files->context, file) == 0, "%s",
+          path);
     CHECK(log->files->sync_directory(log->files->context, log->directory) == 0, "%s", path);
     free(c->bytes);
 }

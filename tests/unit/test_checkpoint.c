@@ -1,5 +1,6 @@
-/* Checkpoints made by hand: entries that say what cannot be, with right digests, are refused by file and offset; blocks that do not fit
- * are passed over. Large ones, whose blocks fail to be written. And hf_repair, which tries a log from each of them. */
+/* Checkpoints made by hand: entries that say what cannot be, with right digests, are refused by file and offset; blocks
+ * that do not fit are passed over. Large ones, whose blocks fail to be written. And hf_repair, which tries a log from
+ * each of them. */
 #include "tests/support/failing_memory.c"
 
 #include "tests/support/made_log.c"
@@ -79,9 +80,12 @@ static int64_t on_hand(world *w, const char *name) {
     return stock.on_hand;
 }
 
-/* ---- entries --------------------------------------------------------------------------------------------------------------------- */
+/* ---- entries
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
-static const uint64_t too_late = HF_MAX_TIME_MS + 1, no_version = UINT64_C(1) << HF_VERSION_BITS, too_many = HF_COUNTER_MASK + 1;
+static const uint64_t too_late = HF_MAX_TIME_MS + 1, no_version = UINT64_C(1) << HF_VERSION_BITS,
+                      too_many = HF_COUNTER_MASK + 1;
 
 typedef struct written {
     uint8_t bytes[400];
@@ -128,7 +132,8 @@ static written entry_of_id(life l) {
     return e;
 }
 
-/* A checkpoint of SKU 1 ("a": 9 units, version 2), and of one more block with this written; replay starts behind the log. */
+/* A checkpoint of SKU 1 ("a": 9 units, version 2), and of one more block with this written; replay starts behind the
+ * log. */
 static void make_checkpoint(world *w, uint32_t kind, const written *e) {
     made_checkpoint c;
     written sku = entry_of_sku(1, 1, 9, 1, 2);
@@ -194,7 +199,12 @@ Test(checkpoint, refuses_a_session_that_cannot_be) {
     expect_refused("a name too long", MADE_SESSIONS, entry_of_session(4, HF_MAX_SESSION_NAME + 1));
 }
 
-#define LIFE(field, value) ({ life l = good_life; l.field = (value); entry_of_id(l); })
+#define LIFE(field, value)                                                                                             \
+    ({                                                                                                                 \
+        life l = good_life;                                                                                            \
+        l.field = (value);                                                                                             \
+        entry_of_id(l);                                                                                                \
+    })
 
 Test(checkpoint, refuses_an_id_that_cannot_be) {
     expect_read("a good one", MADE_IDS, entry_of_id(good_life));
@@ -216,7 +226,9 @@ Test(checkpoint, refuses_an_id_that_cannot_be) {
     expect_refused("a version beyond all", MADE_IDS, LIFE(version, no_version));
 }
 
-/* ---- blocks ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- blocks
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 static void an_end_of_other_entries(made_checkpoint *c) { hf_put64(c->bytes + c->block + 8, 2); }
 static void an_end_with_a_payload(made_checkpoint *c) {
@@ -233,8 +245,9 @@ static void a_block_beyond_all_kinds(made_checkpoint *c) { hf_put32(c->bytes + c
 
 /* Passed over: the log goes back to its beginning, and is read from there. */
 Test(checkpoint, passes_over_one_whose_blocks_do_not_fit) {
-    static void (*const breaks[])(made_checkpoint * c) = {an_end_of_other_entries, an_end_with_a_payload, a_byte_behind_the_end, no_end,
-                                                          a_block_of_no_kind, a_block_beyond_all_kinds};
+    static void (*const breaks[])(made_checkpoint * c) = {an_end_of_other_entries, an_end_with_a_payload,
+                                                          a_byte_behind_the_end,   no_end,
+                                                          a_block_of_no_kind,      a_block_beyond_all_kinds};
     for (size_t i = 0; i < sizeof breaks / sizeof breaks[0]; i++) {
         world w;
         made_checkpoint c;
@@ -254,7 +267,8 @@ Test(checkpoint, passes_over_one_whose_blocks_do_not_fit) {
     }
 }
 
-/* ---- walking over them ------------------------------------------------------------------------------------------------------------ */
+/* ---- walking over them
+ * ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct seen {
     uint64_t epochs[40];
@@ -350,8 +364,8 @@ Test(checkpoint, names_are_told_as_far_as_they_can_be) {
         hf_simulated_fault(w.disk, HF_CALL_READ | HF_CALL_SIZE, n, UINT64_MAX, -EIO);
         int error = names(&w, &s);
         bool failed = hf_simulated_calls(w.disk) >= n;
-        cr_expect(error == HF_SUCCESS || (error == HF_EIO && strstr(hf_error_detail(), "checkpoint-0000000000000003")), "read %llu: %s, %s",
-                  U(n), hf_error_name(error), hf_error_detail());
+        cr_expect(error == HF_SUCCESS || (error == HF_EIO && strstr(hf_error_detail(), "checkpoint-0000000000000003")),
+                  "read %llu: %s, %s", U(n), hf_error_name(error), hf_error_detail());
         refused += error != HF_SUCCESS;
         told += s.count;
         if (!failed) {
@@ -375,7 +389,9 @@ Test(checkpoint, names_are_told_as_far_as_they_can_be) {
     end(&w);
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------------------------- */
+/* ---- writing
+ * ----------------------------------------------------------------------------------------------------------------------
+ */
 
 enum { LARGE_SKUS = 4600, LARGE_IDS = 26000, LARGE_SESSIONS = 16500 }; /* more than a block's room of each */
 
@@ -436,8 +452,10 @@ Test(checkpoint, a_write_of_each_of_its_blocks_fails) {
         if (!failed) {
             break;
         }
-        cr_expect(error == HF_EIO && strstr(hf_error_detail(), DIRECTORY "/checkpoint.tmp"), "write %llu: %s", U(n), hf_error_detail());
-        cr_expect(count_checkpoints(w.disk) == 0 && hf_health(w.engine) == HF_SUCCESS, "write %llu changed something", U(n));
+        cr_expect(error == HF_EIO && strstr(hf_error_detail(), DIRECTORY "/checkpoint.tmp"), "write %llu: %s", U(n),
+                  hf_error_detail());
+        cr_expect(count_checkpoints(w.disk) == 0 && hf_health(w.engine) == HF_SUCCESS, "write %llu changed something",
+                  U(n));
     }
     cr_expect_eq(error, HF_SUCCESS);
     cr_expect_geq(n, 9u, "it has two blocks of each kind, an end and a header");
@@ -501,11 +519,14 @@ Test(checkpoint, one_that_vanishes_at_once) {
     end(&w);
 }
 
-/* ---- hf_repair -------------------------------------------------------------------------------------------------------------------- */
+/* ---- hf_repair
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 enum { EPOCHS = 20, DAMAGED = 10 };
 
-/* A directory of the system's: EPOCHS epochs, each of one unit and in a page of its own, and a checkpoint behind each. */
+/* A directory of the system's: EPOCHS epochs, each of one unit and in a page of its own, and a checkpoint behind each.
+ */
 static void begin_directory(world *w) {
     char directory[HARNESS_PATH];
     memset(w, 0, sizeof *w);
@@ -564,21 +585,25 @@ Test(checkpoint, repair_takes_the_newest_checkpoint_that_the_log_reaches) {
         memory_fail(MEMORY_HEAP, n, 1);
         int error = hf_repair(w.log.directory, 0, &report);
         failed = memory_failed();
-        CHECK((error == HF_ENOMEM && failed && hf_error_detail()[0]) || (error == HF_SUCCESS && report.damaged), "allocation %llu: %s", U(n),
-              hf_error_name(error));
-        cr_expect(error || report.readable_epochs == EPOCHS - DAMAGED || (failed && report.readable_epochs + 1 == EPOCHS - DAMAGED),
+        CHECK((error == HF_ENOMEM && failed && hf_error_detail()[0]) || (error == HF_SUCCESS && report.damaged),
+              "allocation %llu: %s", U(n), hf_error_name(error));
+        cr_expect(error || report.readable_epochs == EPOCHS - DAMAGED ||
+                      (failed && report.readable_epochs + 1 == EPOCHS - DAMAGED),
                   "%llu epochs can be read", U(report.readable_epochs));
     }
     MUST(hf_repair(w.log.directory, 0, &before));
     MUST(hf_repair(w.log.directory, HF_REPAIR_CUT, &report));
-    cr_expect(report.cut && report.kept_epoch == DAMAGED - 1 && report.lost_epoch == EPOCHS, "up to %llu", U(report.kept_epoch));
-    cr_expect(report.start_epoch == DAMAGED && report.checkpoints == EPOCHS + 1 - DAMAGED, "%llu checkpoints", U(report.checkpoints));
+    cr_expect(report.cut && report.kept_epoch == DAMAGED - 1 && report.lost_epoch == EPOCHS, "up to %llu",
+              U(report.kept_epoch));
+    cr_expect(report.start_epoch == DAMAGED && report.checkpoints == EPOCHS + 1 - DAMAGED, "%llu checkpoints",
+              U(report.checkpoints));
     report.cut = false;
     cr_expect(memcmp(&report, &before, sizeof report) == 0, "the report said something else");
     cr_expect_eq(harness_count(w.log.directory, "aside-checkpoint-"), EPOCHS + 1 - DAMAGED);
     cr_expect_eq(harness_count(w.log.directory, "checkpoint-"), DAMAGED - 1);
     open_engine(&w);
-    cr_expect(on_hand(&w, "a") == DAMAGED - 1 && w.engine->checkpoint_epoch == DAMAGED, "%lld units", (long long)on_hand(&w, "a"));
+    cr_expect(on_hand(&w, "a") == DAMAGED - 1 && w.engine->checkpoint_epoch == DAMAGED, "%lld units",
+              (long long)on_hand(&w, "a"));
     close_engine(&w);
     harness_remove(w.log.directory);
 }

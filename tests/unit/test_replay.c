@@ -1,5 +1,5 @@
-/* Replay of logs made by hand: what no engine would have written is refused, and the words name the directory and the epoch; what an
- * engine writes seldom is read right; and the n-th allocation of an open fails, for every n. */
+/* Replay of logs made by hand: what no engine would have written is refused, and the words name the directory and the
+ * epoch; what an engine writes seldom is read right; and the n-th allocation of an open fails, for every n. */
 #include "tests/support/failing_memory.c"
 
 #include "tests/support/made_log.c"
@@ -69,15 +69,16 @@ static void expect_stock(world *w, const char *name, int64_t on_hand, int64_t re
     hf_stock stock;
     MUST(hf_sku_find(w->session, name, strlen(name), &sku));
     MUST(hf_sku_read(w->session, sku, &stock));
-    cr_expect(stock.on_hand == on_hand && stock.reserved == reserved, "%s: on_hand %lld reserved %lld, expected %lld %lld", name,
-              (long long)stock.on_hand, (long long)stock.reserved, (long long)on_hand, (long long)reserved);
+    cr_expect(stock.on_hand == on_hand && stock.reserved == reserved,
+              "%s: on_hand %lld reserved %lld, expected %lld %lld", name, (long long)stock.on_hand,
+              (long long)stock.reserved, (long long)on_hand, (long long)reserved);
 }
 
 static void expect_state(world *w, hf_id id, hf_state state) {
     hf_reservation found = {0};
     int error = hf_reservation_read(w->session, id, &found, NULL, 0);
-    cr_expect(error == (state == HF_STATE_UNKNOWN ? HF_ENOTFOUND : HF_SUCCESS) && found.state == state, "%s, %s, expected %s",
-              hf_error_name(error), hf_state_text(found.state), hf_state_text(state));
+    cr_expect(error == (state == HF_STATE_UNKNOWN ? HF_ENOTFOUND : HF_SUCCESS) && found.state == state,
+              "%s, %s, expected %s", hf_error_name(error), hf_state_text(found.state), hf_state_text(state));
 }
 
 static uint64_t undone(const world *w) {
@@ -86,7 +87,8 @@ static uint64_t undone(const world *w) {
     return stats.undone;
 }
 
-/* ---- what is refused ------------------------------------------------------------------------------------------------------------ */
+/* ---- what is refused
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static hf_step lines_of_one[HF_MAX_LINES];
 
@@ -160,7 +162,8 @@ static void too_many_lines(made_log *log) {
     made_chunk(log, 1, false);
     MADE(log, RECEIVE, .id = id_of(1), MADE_LINES({1, 10000, 0, 2}));
     MADE(log, RESERVE, .id = id_of(2), .ttl_ms = 1000, .parts = HF_PART_OPEN, MADE_LINES({1, 1, 0, 3}));
-    MADE(log, RESERVE, .id = id_of(2), .ttl_ms = 1000, .parts = HF_PART_CONTINUED, .steps = fill_many(4), .step_count = HF_MAX_LINES);
+    MADE(log, RESERVE, .id = id_of(2), .ttl_ms = 1000, .parts = HF_PART_CONTINUED, .steps = fill_many(4),
+         .step_count = HF_MAX_LINES);
 }
 
 static void a_change_of_what_has_ended(made_log *log) {
@@ -230,26 +233,25 @@ static const struct refusal {
     const char *words;
 } refusals[] = {
 #define X(function, words) {#function, function, words},
-    X(a_step_of_no_sku, "a step of a SKU that was never named")
-    X(a_step_of_no_sku_far_off, "a step of a SKU that was never named")
-    X(two_numbers_of_a_sku, "one SKU has two numbers, or one number two SKUs")
-    X(two_skus_of_a_number, "one SKU has two numbers, or one number two SKUs")
-    X(two_numbers_of_a_session, "one session has two numbers")
-    X(a_zero_in_a_session_name, "a session's name has a zero byte")
-    X(no_line, "an operation without a line")
-    X(a_part_of_nothing, "a record goes on with an operation that did not begin")
-    X(a_part_of_another, "a record goes on with an operation that did not begin")
-    X(a_part_of_another_id, "a record goes on with an operation that did not begin")
-    X(too_many_lines, "too many lines")
-    X(a_change_of_what_has_ended, "an id that has ended is changed")
-    X(changes_of_what_will_have_ended, "an id that has ended is changed")
-    X(a_gap_of_versions, "expected no gap and no repeat")
-    X(less_than_nothing, "on_hand -1, reserved 0")
-    X(the_end_of_a_chunk_behind_the_epoch, "a chunk is malformed")
-    X(a_chunk_of_no_length, "a chunk is malformed")
-    X(bytes_behind_the_last_chunk, "a chunk is malformed")
-    X(a_record_of_no_type, "a record is malformed")
-    X(a_record_of_no_type_among_names, "a record is malformed")
+    X(a_step_of_no_sku, "a step of a SKU that was never named") X(a_step_of_no_sku_far_off,
+                                                                  "a step of a SKU that was never named")
+        X(two_numbers_of_a_sku, "one SKU has two numbers, or one number two SKUs") X(
+            two_skus_of_a_number, "one SKU has two numbers, or one number two SKUs") X(two_numbers_of_a_session,
+                                                                                       "one session has two numbers")
+            X(a_zero_in_a_session_name, "a session's name has a zero byte") X(no_line, "an operation without a line")
+                X(a_part_of_nothing, "a record goes on with an operation that did not begin")
+                    X(a_part_of_another, "a record goes on with an operation that did not begin")
+                        X(a_part_of_another_id, "a record goes on with an operation that did not begin")
+                            X(too_many_lines, "too many lines") X(a_change_of_what_has_ended,
+                                                                  "an id that has ended is changed")
+                                X(changes_of_what_will_have_ended, "an id that has ended is changed")
+                                    X(a_gap_of_versions, "expected no gap and no repeat")
+                                        X(less_than_nothing, "on_hand -1, reserved 0")
+                                            X(the_end_of_a_chunk_behind_the_epoch, "a chunk is malformed")
+                                                X(a_chunk_of_no_length, "a chunk is malformed")
+                                                    X(bytes_behind_the_last_chunk, "a chunk is malformed")
+                                                        X(a_record_of_no_type, "a record is malformed")
+                                                            X(a_record_of_no_type_among_names, "a record is malformed")
 #undef X
 };
 
@@ -264,8 +266,8 @@ static void expect_refusal(const struct refusal *refusal) {
     int error = open_result(&w);
     const char *detail = hf_error_detail();
     cr_expect(error == HF_ECORRUPT && w.engine == NULL, "%s: %s", refusal->name, hf_error_name(error));
-    cr_expect(strstr(detail, DIRECTORY) && strstr(detail, epoch) && strstr(detail, refusal->words), "%s: \"%s\", expected %s %s", refusal->name,
-              detail, epoch, refusal->words);
+    cr_expect(strstr(detail, DIRECTORY) && strstr(detail, epoch) && strstr(detail, refusal->words),
+              "%s: \"%s\", expected %s %s", refusal->name, detail, epoch, refusal->words);
     end(&w);
 }
 
@@ -287,7 +289,8 @@ Test(replay, more_ids_than_max_reservations) {
     made_close(&w.log);
     w.options.max_reservations = 128;
     cr_expect_eq(open_result(&w), HF_EIDS);
-    cr_expect(strstr(hf_error_detail(), "max_reservations is 128") && strstr(hf_error_detail(), DIRECTORY), "%s", hf_error_detail());
+    cr_expect(strstr(hf_error_detail(), "max_reservations is 128") && strstr(hf_error_detail(), DIRECTORY), "%s",
+              hf_error_detail());
     w.options.max_reservations = 1 << 20;
     MUST(open_result(&w));
     MUST(hf_session_open(w.engine, "one", &w.session));
@@ -295,7 +298,8 @@ Test(replay, more_ids_than_max_reservations) {
     end(&w);
 }
 
-/* ---- what is read -------------------------------------------------------------------------------------------------------------- */
+/* ---- what is read
+ * -------------------------------------------------------------------------------------------------------------- */
 
 /* Positions of sessions that take turns, one of them without a name; and numbers that do not come in order. */
 Test(replay, positions_go_to_the_session_that_told_them) {
@@ -329,7 +333,8 @@ Test(replay, positions_go_to_the_session_that_told_them) {
     end(&w);
 }
 
-/* The engine forgets by its clock, replay by the log's: a late confirmation may be of an id that replay does not know any more. */
+/* The engine forgets by its clock, replay by the log's: a late confirmation may be of an id that replay does not know
+ * any more. */
 Test(replay, remembers_a_late_confirmation_of_an_id_it_had_forgotten) {
     world w;
     begin(&w);
@@ -384,14 +389,51 @@ Test(replay, completes_a_release_of_two_lines_of_one_sku) {
     end(&w);
 }
 
+/* All of a release stands before its reservation, in chunks of one epoch: nothing is owed when the two meet. */
+Test(replay, a_whole_release_told_before_its_reservation_owes_nothing) {
+    world w;
+    begin(&w);
+    made_chunk(&w.log, 1, false);
+    MADE(&w.log, CANCEL, .id = id_of(1), .step = MADE_STEP(2), .parts = HF_PART_OPEN, MADE_LINES({1, 3, 0, 3}));
+    MADE(&w.log, CANCEL, .id = id_of(1), .step = MADE_STEP(2), .parts = HF_PART_CONTINUED, MADE_LINES({2, 1, 0, 3}));
+    made_chunk(&w.log, 2, false);
+    MADE(&w.log, RESERVE, .id = id_of(1), .ttl_ms = 100000, MADE_LINES({1, 3, 0, 2}, {2, 1, 0, 2}));
+    made_commit(&w.log);
+    open_engine(&w);
+    cr_expect_eq(undone(&w), 0u);
+    expect_stock(&w, "a", 100, 0);
+    expect_stock(&w, "b", 100, 0);
+    expect_state(&w, id_of(1), HF_STATE_CANCELLED);
+    end(&w);
+}
+
+/* Read-only has no ring to write it to, and sees the same. */
+Test(replay, undoes_for_a_reader_too) {
+    world w;
+    begin(&w);
+    made_chunk(&w.log, 1, false);
+    MADE(&w.log, PURCHASE, .id = id_of(1), .parts = HF_PART_OPEN, MADE_LINES({1, 10, 0, 2}));
+    made_commit(&w.log);
+    made_close(&w.log);
+    w.options.flags |= HF_READ_ONLY;
+    MUST(open_result(&w));
+    MUST(hf_session_open(w.engine, NULL, &w.session));
+    cr_expect_eq(undone(&w), 1u);
+    expect_stock(&w, "a", 100, 0);
+    expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
+    end(&w);
+}
+
 /* Told of an id that is not there, with a SKU twice: nothing is owed, and nothing dies of it. */
 Test(replay, a_release_of_nothing_owes_nothing) {
     world w;
     begin(&w);
     made_chunk(&w.log, 1, false);
     MADE(&w.log, RESERVE, .id = id_of(1), .ttl_ms = 100000, MADE_LINES({1, 3, 0, 2}, {2, 1, 0, 2}));
-    MADE(&w.log, CANCEL, .id = id_of(2), .step = MADE_STEP(2), .parts = HF_PART_OPEN, MADE_LINES({1, 1, 0, 3}, {2, 1, 0, 3}));
-    MADE(&w.log, CANCEL, .id = id_of(2), .step = MADE_STEP(2), .parts = HF_PART_OPEN | HF_PART_CONTINUED, MADE_LINES({1, 1, 0, 4}));
+    MADE(&w.log, CANCEL, .id = id_of(2), .step = MADE_STEP(2), .parts = HF_PART_OPEN,
+         MADE_LINES({1, 1, 0, 3}, {2, 1, 0, 3}));
+    MADE(&w.log, CANCEL, .id = id_of(2), .step = MADE_STEP(2), .parts = HF_PART_OPEN | HF_PART_CONTINUED,
+         MADE_LINES({1, 1, 0, 4}));
     made_commit(&w.log);
     open_engine(&w);
     cr_expect_eq(undone(&w), 1u);
@@ -400,7 +442,8 @@ Test(replay, a_release_of_nothing_owes_nothing) {
     end(&w);
 }
 
-/* ---- beside a checkpoint -------------------------------------------------------------------------------------------------------- */
+/* ---- beside a checkpoint
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* A checkpoint of SKU "a" with 50 units, version 9, from which replay starts at the epoch in the making. */
 static void make_checkpoint(world *w) {
@@ -420,12 +463,13 @@ Test(replay, what_began_before_the_checkpoint_is_in_it) {
     make_checkpoint(&w);
     made_chunk(&w.log, 1, true);
     MADE_NAME(&w.log, SKU, 1, "a"); /* made while the checkpoint's scan went by: both name it */
-    MADE(&w.log, PURCHASE, .id = id_of(1), .parts = HF_PART_CONTINUED, MADE_LINES({1, 30, 0, 9})); /* the checkpoint has it */
+    MADE(&w.log, PURCHASE, .id = id_of(1), .parts = HF_PART_CONTINUED,
+         MADE_LINES({1, 30, 0, 9})); /* the checkpoint has it */
     MADE(&w.log, PURCHASE, .id = id_of(2), .parts = HF_PART_OPEN, MADE_LINES({1, 3, 0, 10}));
     MADE(&w.log, PURCHASE, .id = id_of(2), .parts = HF_PART_CONTINUED, MADE_LINES({1, 2, 0, 11}));
     made_chunk(&w.log, 0, false); /* what recovery gives back goes on with nothing that must be there */
-    MADE(&w.log, PURCHASE, .id = id_of(3), .parts = HF_PART_CONTINUED | HF_PART_GIVE | HF_PART_RECOVERY, .outcome = HF_OUTCOME_IN_PROGRESS,
-         MADE_LINES({1, 1, 1, 12}));
+    MADE(&w.log, PURCHASE, .id = id_of(3), .parts = HF_PART_CONTINUED | HF_PART_GIVE | HF_PART_RECOVERY,
+         .outcome = HF_OUTCOME_IN_PROGRESS, MADE_LINES({1, 1, 1, 12}));
     made_commit(&w.log);
     open_engine(&w);
     cr_expect_eq(undone(&w), 0u);
@@ -447,11 +491,13 @@ Test(replay, in_a_later_epoch_it_must_have_begun) {
     made_commit(&w.log);
     made_close(&w.log);
     cr_expect_eq(open_result(&w), HF_ECORRUPT);
-    cr_expect(strstr(hf_error_detail(), "epoch 3: a record goes on with an operation that did not begin"), "%s", hf_error_detail());
+    cr_expect(strstr(hf_error_detail(), "epoch 3: a record goes on with an operation that did not begin"), "%s",
+              hf_error_detail());
     end(&w);
 }
 
-/* ---- room in the ring ------------------------------------------------------------------------------------------------------------ */
+/* ---- room in the ring
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* The open makes the ring fit; who does not, is told. */
 Test(replay, resolving_says_that_the_ring_is_too_small) {
@@ -476,15 +522,19 @@ Test(replay, resolving_says_that_the_ring_is_too_small) {
     MUST(hf_replay_finish(replay));
     cr_expect_gt(hf_replay_room(replay), w.engine->keeper->ring.size);
     cr_expect_eq(hf_replay_resolve(replay), HF_ENOMEM);
-    cr_expect(strstr(hf_error_detail(), "ring_bytes is") && strstr(hf_error_detail(), "what recovery has to write"), "%s", hf_error_detail());
+    cr_expect(strstr(hf_error_detail(), "ring_bytes is") && strstr(hf_error_detail(), "what recovery has to write"),
+              "%s", hf_error_detail());
     hf_replay_free(replay);
     free(log.bytes);
     end(&w);
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------------------------------- */
+/* ---- memory
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
-/* Whatever replay keeps in memory of its own: SKUs of long names and far numbers, operations left open, changes put aside, blocks. */
+/* Whatever replay keeps in memory of its own: SKUs of long names and far numbers, operations left open, changes put
+ * aside, blocks. */
 static void make_everything(world *w) {
     made_log *log = &w->log;
     char name[100];
@@ -497,7 +547,8 @@ static void make_everything(world *w) {
     MADE(log, RESERVE, .id = id_of(2), .ttl_ms = 1000000, MADE_LINES({1, 1, 0, 3}, {2, 1, 0, 3}, {3, 1, 0, 3}));
     MADE(log, CANCEL, .id = id_of(1), .step = MADE_STEP(2), .parts = HF_PART_OPEN, .step_count = 0);
     MADE(log, PURCHASE, .id = id_of(3), .parts = HF_PART_OPEN, MADE_LINES({1, 1, 0, 4}, {2, 1, 0, 4}));
-    MADE(log, CANCEL, .id = id_of(2), .step = MADE_STEP(2), .parts = HF_PART_OPEN, MADE_LINES({1, 1, 0, 5}, {2, 1, 0, 5}));
+    MADE(log, CANCEL, .id = id_of(2), .step = MADE_STEP(2), .parts = HF_PART_OPEN,
+         MADE_LINES({1, 1, 0, 5}, {2, 1, 0, 5}));
     MADE(log, EXTEND, .id = id_of(5), .step = MADE_STEP(2), .ttl_ms = 5000000);
     MADE(log, EXTEND, .id = id_of(6), .step = MADE_STEP(2), .ttl_ms = 5000000);
     made_chunk(log, 2, false);
@@ -506,7 +557,8 @@ static void make_everything(world *w) {
     made_commit(log);
 }
 
-/* As many ids and blocks of lines as one step of the pools' growth has room for, and more; live ones, for the wheels. */
+/* As many ids and blocks of lines as one step of the pools' growth has room for, and more; live ones, for the wheels.
+ */
 static void make_many(world *w) {
     made_log *log = &w->log;
     uint64_t version = 2;
@@ -518,7 +570,8 @@ static void make_many(world *w) {
     made_commit(log);
     made_chunk(log, 2, false);
     for (uint64_t i = 0; i * (HF_MAX_LINES / HF_BLOCK_LINES) < HF_POOL_STEP + 1000; i++) {
-        MADE(log, RESERVE, .id = id_of(i), .ttl_ms = 1000000, .steps = fill_many(version + 1), .step_count = HF_MAX_LINES);
+        MADE(log, RESERVE, .id = id_of(i), .ttl_ms = 1000000, .steps = fill_many(version + 1),
+             .step_count = HF_MAX_LINES);
         version += HF_MAX_LINES;
     }
     made_commit(log);
@@ -539,8 +592,8 @@ static void lack_memory(void (*make)(world *w), unsigned kinds, uint64_t least) 
         int error = open_result(&w);
         failed = memory_failed();
         refused += error != HF_SUCCESS;
-        CHECK(error == HF_SUCCESS || (error == HF_ENOMEM && failed && hf_error_detail()[0]), "allocation %llu: %s", (unsigned long long)n,
-              hf_error_name(error));
+        CHECK(error == HF_SUCCESS || (error == HF_ENOMEM && failed && hf_error_detail()[0]), "allocation %llu: %s",
+              (unsigned long long)n, hf_error_name(error));
         MUST(hf_close(w.engine));
         CHECK(hf_simulated_held(disk) == 0, "allocation %llu: handles are left open", (unsigned long long)n);
         hf_simulated_free(disk);
