@@ -10,6 +10,12 @@
 
 enum { EPOCHS = 40 };
 
+#if defined(KIT_SLOW)
+enum { STRIDE = 7 }; /* of the calls that fail, every so many */
+#else
+enum { STRIDE = 1 };
+#endif
+
 /* A log of some segments, and where each epoch's first batch stands. */
 typedef struct sample {
     hf_simulated *disk;
@@ -601,7 +607,7 @@ static void fail_each_call(bool cut, uint64_t times) {
     for (uint64_t generation = s.generation[5] + 1; generation <= s.newest; generation++) { /* no checkpoint without it */
         flip(s.disk, generation, HF_SEGMENT_PAGE + 3);
     }
-    for (uint64_t n = 1; failed; n++) {
+    for (uint64_t n = 1; failed; n += STRIDE) {
         hf_simulated *disk = hf_simulated_crash(s.disk, HF_CRASH_KEEP, 1);
         hf_repair_report report;
         hf_simulated_fault(disk, HF_CALLS, n, times, -EIO);
