@@ -491,6 +491,57 @@ Test(checkpoint, none_where_the_log_cannot_be_written) {
     end(&w);
 }
 
+/* Each id is being changed while the scan goes by: it is written as it was before, or not at all where it was not yet.
+ */
+Test(checkpoint, a_claimed_id_is_written_as_it_was_before) {
+    static const struct {
+        hf_slot_state claimed;
+        hf_state before;
+    } claims[] = {{HF_SLOT_CONFIRMING, HF_STATE_LIVE},  {HF_SLOT_EXTENDING, HF_STATE_LIVE},
+                  {HF_SLOT_CANCELLING, HF_STATE_LIVE},  {HF_SLOT_EXPIRING, HF_STATE_LIVE},
+                  {HF_SLOT_REVIVING, HF_STATE_EXPIRED}, {HF_SLOT_PENDING, HF_STATE_UNKNOWN}};
+    enum { CLAIMS = sizeof claims / sizeof claims[0] };
+    world w;
+    uint64_t words[CLAIMS];
+    hf_slot *slots[CLAIMS];
+    begin(&w);
+    made_chunk(&w.log, 1, false);
+    MADE(&w.log, RECEIVE, .id = id_of(9), MADE_LINES({1, 100, 0, 3}));
+    for (uint64_t i = 0; i < CLAIMS; i++) {
+        MADE(&w.log, RESERVE, .id = id_of(20 + i), .ttl_ms = 1000000, MADE_LINES({1, 1, 0, 4 + i}));
+    }
+    made_commit(&w.log);
+    made_close(&w.log);
+    open_engine(&w);
+    for (uint64_t i = 0; i < CLAIMS; i++) {
+        hf_id id = id_of(20 + i);
+        hf_section_enter();
+        uint32_t number = hf_index_find(w.engine->index, hf_id_hash(w.engine, id), &id);
+        hf_section_leave();
+        slots[i] = hf_slot_at(w.engine, number);
+        words[i] = slots[i]->word;
+        slots[i]->word = hf_slot_word(hf_slot_step_of(words[i]) + 1, claims[i].claimed);
+    }
+    MUST(hf_checkpoint(w.engine));
+    hf_simulated *image = hf_simulated_crash(w.disk, HF_CRASH_DROP, 1);
+    for (uint64_t i = 0; i < CLAIMS; i++) {
+        slots[i]->word = words[i];
+    }
+    close_engine(&w);
+    w.log.files = hf_simulated_files(image);
+    open_engine(&w);
+    cr_expect_gt(w.engine->checkpoint_epoch, 0);
+    for (uint64_t i = 0; i < CLAIMS; i++) {
+        hf_reservation found = {0};
+        int error = hf_reservation_read(w.session, id_of(20 + i), &found, NULL, 0);
+        cr_expect(found.state == claims[i].before && (error == HF_SUCCESS) == (claims[i].before != HF_STATE_UNKNOWN),
+                  "claim %d: %s, %s", (int)claims[i].claimed, hf_error_name(error), hf_state_text(found.state));
+    }
+    close_engine(&w);
+    hf_simulated_free(image);
+    end(&w);
+}
+
 static void remove_all(void *context, hf_simulated *disk) {
     (void)context;
     for (uint64_t epoch = 1; epoch < 100; epoch++) {

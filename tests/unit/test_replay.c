@@ -55,6 +55,17 @@ static void open_engine(world *w) {
     MUST(hf_session_open(w->engine, "one", &w->session));
 }
 
+/* Opened again: what recovery wrote is read, and nothing is left to be undone. */
+static void reopen(world *w) {
+    hf_stats stats;
+    hf_session_close(w->session);
+    MUST(hf_close(w->engine));
+    MUST(open_result(w));
+    MUST(hf_session_open(w->engine, "one", &w->session));
+    hf_stats_read(w->engine, &stats);
+    cr_expect_eq(stats.undone, 0, "recovery left something open");
+}
+
 static void end(world *w) {
     if (w->engine) {
         hf_session_close(w->session);
@@ -346,6 +357,10 @@ Test(replay, remembers_a_late_confirmation_of_an_id_it_had_forgotten) {
     expect_state(&w, id_of(1), HF_STATE_CONFIRMED);
     expect_state(&w, id_of(2), HF_STATE_UNKNOWN);
     expect_stock(&w, "a", 96, 0);
+    reopen(&w);
+    expect_state(&w, id_of(1), HF_STATE_CONFIRMED);
+    expect_state(&w, id_of(2), HF_STATE_UNKNOWN);
+    expect_stock(&w, "a", 96, 0);
     end(&w);
 }
 
@@ -371,6 +386,13 @@ Test(replay, undoes_each_of_a_session_s_open_operations) {
     expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
     expect_state(&w, id_of(2), HF_STATE_CONFIRMED);
     expect_state(&w, id_of(3), HF_STATE_LIVE);
+    reopen(&w);
+    expect_stock(&w, "a", 80, 0);
+    expect_stock(&w, "b", 95, 1);
+    expect_stock(&w, "c, whose name is so long that it has no room in its line", 100, 7);
+    expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
+    expect_state(&w, id_of(2), HF_STATE_CONFIRMED);
+    expect_state(&w, id_of(3), HF_STATE_LIVE);
     end(&w);
 }
 
@@ -384,6 +406,9 @@ Test(replay, completes_a_release_of_two_lines_of_one_sku) {
     made_commit(&w.log);
     open_engine(&w);
     cr_expect_eq(undone(&w), 1u);
+    expect_stock(&w, "a", 100, 0);
+    expect_state(&w, id_of(1), HF_STATE_CANCELLED);
+    reopen(&w);
     expect_stock(&w, "a", 100, 0);
     expect_state(&w, id_of(1), HF_STATE_CANCELLED);
     end(&w);
@@ -401,6 +426,10 @@ Test(replay, a_whole_release_told_before_its_reservation_owes_nothing) {
     made_commit(&w.log);
     open_engine(&w);
     cr_expect_eq(undone(&w), 0u);
+    expect_stock(&w, "a", 100, 0);
+    expect_stock(&w, "b", 100, 0);
+    expect_state(&w, id_of(1), HF_STATE_CANCELLED);
+    reopen(&w);
     expect_stock(&w, "a", 100, 0);
     expect_stock(&w, "b", 100, 0);
     expect_state(&w, id_of(1), HF_STATE_CANCELLED);
@@ -439,6 +468,9 @@ Test(replay, a_release_of_nothing_owes_nothing) {
     cr_expect_eq(undone(&w), 1u);
     expect_stock(&w, "a", 100, 1); /* as the steps say */
     expect_stock(&w, "b", 100, 0);
+    reopen(&w);
+    expect_stock(&w, "a", 100, 1); /* as the steps say */
+    expect_stock(&w, "b", 100, 0);
     end(&w);
 }
 
@@ -473,6 +505,10 @@ Test(replay, what_began_before_the_checkpoint_is_in_it) {
     made_commit(&w.log);
     open_engine(&w);
     cr_expect_eq(undone(&w), 0u);
+    expect_stock(&w, "a", 46, 0);
+    expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
+    expect_state(&w, id_of(2), HF_STATE_CONFIRMED);
+    reopen(&w);
     expect_stock(&w, "a", 46, 0);
     expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
     expect_state(&w, id_of(2), HF_STATE_CONFIRMED);
