@@ -91,10 +91,15 @@ static int flush(hf_writer *writer, bool even_small) {
 
 static uint8_t *entry_begin(hf_writer *writer) { return writer->block + BLOCK_HEAD + writer->length; }
 
-static int entry_end(hf_writer *writer, const uint8_t *end) {
+/* Writes nothing out: the caller sees to the room for the next one. */
+static void entry_add(hf_writer *writer, const uint8_t *end) {
     writer->length = (size_t)(end - writer->block) - BLOCK_HEAD;
     assert(writer->length <= BLOCK_MAX);
     writer->entries++;
+}
+
+static int entry_end(hf_writer *writer, const uint8_t *end) {
+    entry_add(writer, end);
     return flush(writer, false);
 }
 
@@ -170,15 +175,16 @@ static uint8_t *put_slot(hf_writer *writer, const hf_slot *slot, uint64_t word) 
 
 /* One slot, read as it stands still; inside a section. What is being changed all the time is as good before as after: the record of
  * the change is in the log behind the replay's start, so a claimed one is written as it was before it. */
-static int write_slot(hf_writer *writer, const hf_slot *slot) {
+static void write_slot(hf_writer *writer, const hf_slot *slot) {
     for (;;) {
         uint64_t word = hf_load_acquire(&slot->word); /* edge R1 */
         if (settled_state(hf_slot_state_of(word)) == HF_SLOT_FREE) {
-            return HF_SUCCESS;
+            return;
         }
         const uint8_t *end = put_slot(writer, slot, word);
         if (end && hf_load_relaxed(&slot->word) == word) { /* relaxed: the fields' acquire loads keep it behind them */
-            return entry_end(writer, end);
+            entry_add(writer, end);
+            return;
         }
     }
 }
@@ -191,11 +197,11 @@ static int write_slots(hf_writer *writer) {
     for (uint64_t i = 0; i < used && !error;) {
         uint64_t end = i + SLOTS_A_SECTION < used ? i + SLOTS_A_SECTION : used;
         hf_section_enter();
-        while (i < end && !error && writer->length < BLOCK_ROOM - ENTRY_MAX) { /* else it would be written in here */
-            error = write_slot(writer, hf_slot_at(engine, (uint32_t)i++));
+        while (i < end && writer->length < BLOCK_ROOM - ENTRY_MAX) { /* a block is written outside */
+            write_slot(writer, hf_slot_at(engine, (uint32_t)i++));
         }
         hf_section_leave();
-        if (!error && writer->length >= BLOCK_ROOM - ENTRY_MAX) {
+        if (writer->length >= BLOCK_ROOM - ENTRY_MAX) {
             error = flush(writer, true);
         }
     }

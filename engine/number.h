@@ -29,9 +29,9 @@ static inline uint8_t *hf_put_signed(uint8_t *at, int64_t number) {
 static inline uint64_t hf_get_number(const uint8_t **at, const uint8_t *end, bool *good) {
     uint64_t number = 0;
     const uint8_t *p = *at;
-    for (unsigned shift = 0; shift < 64 && p < end; shift += 7) {
+    for (unsigned shift = 0; p < end; shift += 7) {
         uint8_t byte = *p++;
-        if (shift == 63 && byte > 1) {
+        if (shift == 63 && byte > 1) { /* the tenth is the last in any case: what is no more than 1 ends the number */
             break;
         }
         number |= (uint64_t)(byte & 0x7f) << shift;

@@ -18,7 +18,7 @@ enum {
 };
 _Static_assert(HF_RECORD_TYPE_END <= 16, "a type has four bits");
 
-static bool has_id(hf_record_type type) { return type >= HF_RECORD_RECEIVE && type <= HF_RECORD_NOTE; }
+static bool has_id(hf_record_type type) { return type <= HF_RECORD_NOTE; } /* they come first; nobody asks of type 0 */
 static bool has_step(hf_record_type type) { return type >= HF_RECORD_CONFIRM && type <= HF_RECORD_EXPIRE; }
 static bool has_lines(hf_record_type type) {
     return has_id(type) && type != HF_RECORD_EXTEND && type != HF_RECORD_NOTE;

@@ -253,9 +253,7 @@ static int settle(const repair *r) {
 
 /* 2: a header without a payload. Whoever opens the log later looks for epochs in cut-... (see_cut_file in open.c). */
 static int write_note(const repair *r, const char *path, uint64_t epoch) {
-    if (epoch == 0 || epoch > HF_BATCH_MAX_NUMBER) {
-        return HF_SUCCESS; /* no epoch that a log could have: whoever named it is not believed */
-    }
+    assert(epoch > 0 && epoch <= HF_BATCH_MAX_NUMBER); /* by hf_batch_decode and name_epoch */
     uint8_t bytes[HF_BATCH_ALIGN] = {0};
     hf_batch_header header = {.flags = HF_BATCH_LAST,
                               .generation = r->reaches[r->best].generation,
@@ -298,7 +296,7 @@ static int rename_aside(const repair *r, const char *from, const char *to) {
 /* 3: whole, as they are: their header pages may be what is damaged. */
 static int set_segments_aside(const repair *r) {
     int error = HF_SUCCESS;
-    for (size_t i = r->segments.count; error == HF_SUCCESS && i > 0; i--) {
+    for (size_t i = r->segments.count; error == HF_SUCCESS && i > 0; i--) { /* uncovered: breaks at the one it keeps */
         uint64_t generation = r->segments.items[i - 1];
         if (generation <= r->reaches[r->best].generation) {
             break;

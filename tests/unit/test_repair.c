@@ -10,6 +10,12 @@
 
 enum { EPOCHS = 40 };
 
+#if defined(KIT_SLOW)
+enum { STRIDE = 7 }; /* of the calls that fail, every so many */
+#else
+enum { STRIDE = 1 };
+#endif
+
 /* A log of some segments, and where each epoch's first batch stands. */
 typedef struct sample {
     hf_simulated *disk;
@@ -289,16 +295,21 @@ Test(repair, says_when_no_cut_helps) {
     hf_simulated_free(s.disk);
 }
 
-Test(repair, never_cuts_what_a_newer_version_wrote) {
-    hf_repair_report report;
-    sample s = make_sample();
-    uint8_t *bytes = hf_simulated_bytes(s.disk, kit_segment(s.generation[5]), NULL) + s.offset[5];
+/* The batch there is of the next format version. */
+static void write_as_newer(hf_simulated *disk, uint64_t generation, uint64_t offset) {
+    uint8_t *bytes = hf_simulated_bytes(disk, kit_segment(generation), NULL) + offset;
     uint8_t changed[HF_BATCH_HEADER];
     memcpy(changed, bytes, sizeof changed);
     changed[8] = 2;
     hf_digest digest = hf_digest_of(changed, 144);
     memcpy(changed + 144, digest.bytes, 16);
-    hf_simulated_poke(s.disk, kit_segment(s.generation[5]), s.offset[5], changed, sizeof changed);
+    hf_simulated_poke(disk, kit_segment(generation), offset, changed, sizeof changed);
+}
+
+Test(repair, never_cuts_what_a_newer_version_wrote) {
+    hf_repair_report report;
+    sample s = make_sample();
+    write_as_newer(s.disk, s.generation[5], s.offset[5]);
     CHECK(repair_log(s.disk, true, &report) == HF_EVERSION, "%s", hf_error_detail());
     CHECK(kit_files(s.disk, "cut-") == 0, "something was cut");
     hf_simulated_free(s.disk);
@@ -387,6 +398,143 @@ Test(repair, goes_on_above_an_epoch_that_only_a_checkpoint_names) {
     hf_simulated_free(s.disk);
 }
 
+/* What checkpoints say of segments may be nonsense, with right digests: the start that reaches furthest is taken. */
+Test(repair, takes_an_older_checkpoint_that_reaches_further) {
+    hf_repair_report report;
+    kit_list list;
+    hf_wal *wal;
+    sample s = make_sample();
+    const hf_repair_start starts[3] = {
+        {.position = {.epoch = 30, .generation = 1}, .name = "checkpoint-c"}, /* whose segment is a later one */
+        {.position = {.epoch = 20, .generation = s.generation[20], .durable = 20}, .name = "checkpoint-b"},
+        {.name = NULL}};
+    CHECK(s.generation[20] > s.generation[2], "they stand in one segment");
+    make_file(s.disk, KIT_DIRECTORY "/checkpoint-c");
+    make_file(s.disk, KIT_DIRECTORY "/checkpoint-b");
+    flip(s.disk, s.generation[2], s.offset[2] + 3);
+    CHECK(repair_with(s.disk, true, starts, 3, &report) == HF_SUCCESS && report.cut, "%s", hf_error_detail());
+    CHECK(report.kept_epoch == EPOCHS && report.start_epoch == 20 && report.checkpoints == 1, "up to %llu, from %llu",
+          (unsigned long long)report.kept_epoch, (unsigned long long)report.start_epoch);
+    CHECK(kit_open(s.disk, &starts[1].position, &wal, &list, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(!list.bad && list.count == EPOCHS - 19 && list.epochs[0] == 20, "%zu epochs", list.count);
+    hf_wal_close(wal);
+    hf_simulated_free(s.disk);
+}
+
+/* A name that is taken already is not taken again. */
+Test(repair, keeps_what_an_earlier_repair_kept) {
+    hf_repair_report report;
+    sample s = make_sample();
+    const hf_repair_start starts[2] = {
+        {.position = {.epoch = 20, .generation = s.generation[20], .durable = 25}, .name = "checkpoint-c"}, {.name = NULL}};
+    make_file(s.disk, KIT_DIRECTORY "/checkpoint-c");
+    make_file(s.disk, KIT_DIRECTORY "/aside-checkpoint-c-1");
+    flip(s.disk, s.generation[22], s.offset[22] + 3);
+    CHECK(repair_with(s.disk, true, starts, 2, &report) == HF_SUCCESS && report.cut, "%s", hf_error_detail());
+    CHECK(kit_files(s.disk, "aside-checkpoint-c-1") == 1 && kit_files(s.disk, "aside-checkpoint-c-2") == 1 &&
+              kit_files(s.disk, "checkpoint-c") == 0,
+          "checkpoints aside");
+    check_kept(s.disk, &s.all, 21, EPOCHS);
+    hf_simulated_free(s.disk);
+}
+
+/* Nothing stands in the segment of the checkpoint yet, and the one before it, to which the next batch is chained, is gone. */
+Test(repair, says_that_the_batch_before_is_missing) {
+    hf_simulated *disk = hf_simulated_new();
+    hf_wal *wal;
+    hf_repair_report report;
+    CHECK(kit_open(disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    CHECK(kit_append(wal, 1, 500) == HF_SUCCESS && hf_wal_prepare(wal, 1) == 1, "%s", hf_error_detail());
+    hf_wal_close(wal);
+    const hf_files *files = hf_simulated_files(disk);
+    CHECK(files->rename(files->context, KIT_DIRECTORY "/spare-0000000000000002", kit_segment(2)) == 0, "rename");
+    CHECK(hf_simulated_remove(disk, kit_segment(1)) && hf_simulated_remove(disk, KIT_DIRECTORY "/durable"), "removed");
+    const hf_repair_start start = {.position = {.epoch = 2, .generation = 2, .durable = 1}, .name = "checkpoint-c"};
+    CHECK(kit_open(disk, &start.position, &wal, NULL, NULL) == HF_ECORRUPT, "%s", hf_error_detail());
+    CHECK(repair_with(disk, false, &start, 1, &report) == HF_ECORRUPT, "%s", hf_error_detail());
+    CHECK(strstr(hf_error_detail(), "no cut helps"), "%s", hf_error_detail());
+    const hf_repair_start lenient = {.position = {.epoch = 2, .generation = 2}, .name = "checkpoint-c"};
+    CHECK(kit_open(disk, &lenient.position, &wal, NULL, NULL) == HF_ECORRUPT, "%s", hf_error_detail());
+    CHECK(repair_with(disk, true, &lenient, 1, &report) == HF_ECORRUPT, "%s", hf_error_detail());
+    CHECK(strstr(hf_error_detail(), KIT_DIRECTORY ": the batch to which segment 2 is chained is missing"), "%s", hf_error_detail());
+    CHECK(kit_files(disk, "cut-") == 0 && kit_files(disk, "segment-") == 1, "something was changed");
+    hf_simulated_free(disk);
+}
+
+/* A segment is missing behind what a newer version wrote: that it is a newer one's counts more. */
+Test(repair, never_cuts_what_a_newer_version_wrote_before_a_gap) {
+    hf_repair_report report;
+    sample s = make_sample();
+    write_as_newer(s.disk, s.generation[5], s.offset[5]);
+    remove_segment(s.disk, s.newest - 1);
+    CHECK(repair_log(s.disk, true, &report) == HF_EVERSION, "%s", hf_error_detail());
+    CHECK(strstr(hf_error_detail(), kit_segment(s.generation[5])), "%s", hf_error_detail());
+    CHECK(kit_files(s.disk, "cut-") == 0, "something was cut");
+    hf_simulated_free(s.disk);
+}
+
+/* ---- what is lost, in parts -------------------------------------------------------------------------------------- */
+
+enum { LONG = 4, LAST = 7 };
+
+/* Of epochs 1 to LAST two are longer than two segments. */
+static sample make_long_sample(void) {
+    sample s = {.disk = hf_simulated_new()};
+    hf_wal *wal;
+    CHECK(kit_open(s.disk, NULL, &wal, NULL, NULL) == HF_SUCCESS, "%s", hf_error_detail());
+    for (uint64_t epoch = 1; epoch <= LAST; epoch++) {
+        size_t length = epoch == LONG || epoch == LAST - 1 ? 300000 : 3000;
+        CHECK(kit_append(wal, epoch, length) == HF_SUCCESS, "%s", hf_error_detail());
+        s.all.epochs[s.all.count] = epoch;
+        s.all.lengths[s.all.count++] = length;
+    }
+    hf_wal_close(wal);
+    locate(&s);
+    CHECK(s.generation[LONG + 1] >= s.generation[LONG] + 2, "it has two parts only");
+    return s;
+}
+
+/* Epoch 2 is damaged; of the LAST - 2 behind it so many can be read. */
+static void expect_readable(sample *s, uint64_t readable, const char *name) {
+    hf_repair_report report;
+    flip(s->disk, s->generation[2], s->offset[2] + 3);
+    CHECK(repair_log(s->disk, true, &report) == HF_SUCCESS && report.cut, "%s: %s", name, hf_error_detail());
+    CHECK(report.kept_epoch == 1 && report.lost_epoch == LAST, "%s: %llu kept", name, (unsigned long long)report.kept_epoch);
+    CHECK(report.readable_epochs == readable, "%s: %llu can be read, expected %llu", name,
+          (unsigned long long)report.readable_epochs, (unsigned long long)readable);
+    check_kept(s->disk, &s->all, 1, LAST);
+    hf_simulated_free(s->disk);
+}
+
+Test(repair, counts_an_epoch_of_which_each_part_can_be_read) {
+    sample s = make_long_sample();
+    expect_readable(&s, LAST - 2, "nothing else");
+    s = make_long_sample();
+    flip(s.disk, s.generation[LONG], s.offset[LONG] + 3);
+    expect_readable(&s, LAST - 3, "the first part's header");
+    s = make_long_sample();
+    flip(s.disk, s.generation[LONG], s.offset[LONG] + HF_BATCH_HEADER);
+    expect_readable(&s, LAST - 3, "the first part's payload");
+    s = make_long_sample();
+    flip(s.disk, s.generation[LONG] + 1, HF_SEGMENT_PAGE + 3);
+    expect_readable(&s, LAST - 3, "the second part's header");
+    s = make_long_sample();
+    flip(s.disk, s.generation[LONG] + 1, HF_SEGMENT_PAGE + HF_BATCH_HEADER + 77);
+    expect_readable(&s, LAST - 3, "the second part's payload");
+}
+
+/* What an earlier log left in a segment is nobody's loss. */
+Test(repair, does_not_count_a_batch_of_another_log) {
+    sample s = make_long_sample();
+    uint8_t changed[HF_BATCH_HEADER];
+    memcpy(changed, hf_simulated_bytes(s.disk, kit_segment(s.generation[3]), NULL) + s.offset[3], sizeof changed);
+    changed[16] ^= 1; /* UUID */
+    hf_digest digest = hf_digest_of(changed, 144);
+    memcpy(changed + 144, digest.bytes, 16);
+    hf_simulated_poke(s.disk, kit_segment(s.generation[3]), s.offset[3], changed, sizeof changed);
+    expect_readable(&s, LAST - 3, "another log's batch");
+}
+
 /* ---- crashes and faults in its midst ----------------------------------------------------------------------------- */
 
 /* Repaired again, or opened where what is left is a torn tail: in either case the epochs before the damage. */
@@ -439,6 +587,52 @@ Test(repair, survives_a_crash_at_each_operation) {
     }
     hf_simulated_free(s.disk);
 }
+
+/* Each call of the disk fails once, or from then on: said, and the same call again finishes the work. */
+static void fail_each_call(bool cut, uint64_t times) {
+    sample s = make_sample();
+    uint64_t refused = 0;
+    bool failed = true;
+    const hf_repair_start starts[3] = {
+        {.position = {.epoch = 30, .generation = s.generation[30], .durable = 32}, .name = "checkpoint-c"},
+        {.position = {.epoch = 20, .generation = s.generation[20], .durable = 22}, .name = "checkpoint-b"},
+        {.name = NULL}};
+    make_file(s.disk, KIT_DIRECTORY "/checkpoint-c");
+    make_file(s.disk, KIT_DIRECTORY "/checkpoint-b");
+    flip(s.disk, s.generation[5], s.offset[5] + 3);
+    for (uint64_t generation = s.generation[5] + 1; generation <= s.newest; generation++) { /* no checkpoint without it */
+        flip(s.disk, generation, HF_SEGMENT_PAGE + 3);
+    }
+    for (uint64_t n = 1; failed; n += STRIDE) {
+        hf_simulated *disk = hf_simulated_crash(s.disk, HF_CRASH_KEEP, 1);
+        hf_repair_report report;
+        hf_simulated_fault(disk, HF_CALLS, n, times, -EIO);
+        int error = repair_with(disk, cut, starts, 3, &report);
+        failed = hf_simulated_calls(disk) >= n;
+        hf_simulated_fault(disk, 0, 0, 0, 0);
+        refused += error != HF_SUCCESS;
+        bool told = error == HF_EIO || (error == HF_EBUSY && !cut); /* a lock that cannot be asked for counts as held */
+        CHECK(error == HF_SUCCESS || (told && failed && strstr(hf_error_detail(), KIT_DIRECTORY)), "call %llu: %s, %s", (unsigned long long)n, hf_error_name(error), hf_error_detail());
+        CHECK(error != HF_SUCCESS || (report.damaged && report.kept_epoch == 4 && report.cut == cut), "call %llu", (unsigned long long)n);
+        CHECK(cut || kit_files(disk, "cut-") + kit_files(disk, "aside-") == 0, "call %llu: a report changed something", (unsigned long long)n);
+        CHECK(hf_simulated_held(disk) == 0, "call %llu: handles are left open", (unsigned long long)n);
+        const hf_repair_start *left = starts; /* checkpoints that are not aside yet */
+        while (left->name != NULL && kit_files(disk, left->name) == 0) {
+            left++;
+        }
+        CHECK(repair_with(disk, true, left, (size_t)(starts + 3 - left), &report) == HF_SUCCESS, "call %llu: %s", (unsigned long long)n,
+              hf_error_detail());
+        check_kept(disk, &s.all, 4, EPOCHS);
+        hf_simulated_free(disk);
+    }
+    CHECK(refused > 20, "only %llu calls failed", (unsigned long long)refused);
+    hf_simulated_free(s.disk);
+}
+
+Test(repair, says_when_a_call_of_a_report_fails) { fail_each_call(false, 1); }
+Test(repair, says_when_a_call_of_a_report_and_all_behind_it_fail) { fail_each_call(false, UINT64_MAX); }
+Test(repair, says_when_a_call_fails) { fail_each_call(true, 1); }
+Test(repair, says_when_a_call_and_all_behind_it_fail) { fail_each_call(true, UINT64_MAX); }
 
 /* ---- any damage -------------------------------------------------------------------------------------------------- */
 
