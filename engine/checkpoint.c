@@ -373,11 +373,10 @@ static int read_at(hf_reader *reader, void *data, size_t length, uint64_t offset
                                     : damaged(reader, "it ends too early");
 }
 
-/* Where a log can be: one that goes on from there has room above it. */
+/* Where a log can be: one that goes on from there has room above it. (An epoch of 0 is in no checkpoint's name.) */
 static bool is_position(const hf_wal_position *position) {
     const uint64_t most = HF_BATCH_MAX_NUMBER / 2;
-    return position->epoch > 0 && position->epoch <= most && position->generation > 0 && position->generation <= most &&
-           position->durable <= most;
+    return position->epoch <= most && position->generation > 0 && position->generation <= most && position->durable <= most;
 }
 
 static int read_header(hf_reader *reader, hf_checkpoint_header *header) {

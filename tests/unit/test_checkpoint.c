@@ -333,6 +333,25 @@ Test(checkpoint, each_is_visited_the_newest_first) {
     end(&w);
 }
 
+/* With a right digest, it is passed over: the log by itself is whole. */
+Test(checkpoint, a_position_that_no_log_can_have_is_not_believed) {
+    const uint64_t beyond = HF_BATCH_MAX_NUMBER / 2 + 1;
+    const hf_wal_position positions[] = {{3, 0, 2}, {3, beyond, 2}, {3, 1, beyond}, {beyond, 1, 2}};
+    for (size_t i = 0; i < sizeof positions / sizeof positions[0]; i++) {
+        world w;
+        begin(&w);
+        made_checkpoint c;
+        made_checkpoint_begin(&c);
+        made_end(&c);
+        made_checkpoint_write(&c, &w.log, positions[i], 1);
+        made_close(&w.log);
+        open_engine(&w);
+        cr_expect_eq(w.engine->checkpoint_epoch, 0u, "position %zu", i);
+        close_engine(&w);
+        end(&w);
+    }
+}
+
 /* One block of two SKUs, newer than the other checkpoint. */
 static void make_two(made_log *log, const written *first, const written *second) {
     made_checkpoint c;
@@ -344,7 +363,10 @@ static void make_two(made_log *log, const written *first, const written *second)
     made_checkpoint_write(&c, log, (hf_wal_position){log->epoch + 1, 1, 1}, 1);
 }
 
-static int names(world *w, seen *s) { return hf_checkpoint_names(w->log.files, DIRECTORY, see_name, s); }
+static int names(world *w, seen *s) {
+    uint64_t epoch;
+    return hf_checkpoint_names(w->log.files, DIRECTORY, &epoch, see_name, s);
+}
 
 Test(checkpoint, names_are_told_as_far_as_they_can_be) {
     world w;
