@@ -88,6 +88,7 @@ enum {
 #define VERSION (CLOSED << 1) /* one step */
 #define MAX_BUCKETS (UINT64_C(1) << 31)
 #define HUGE_PAGE (UINT64_C(2) << 20)
+#define SMALL_PAGE UINT64_C(4096)
 
 #define HOT static inline __attribute__((always_inline)) /* three look-ups in the life of an id: worth their size */
 #define LIKELY(x) __builtin_expect(!!(x), 1)
@@ -297,13 +298,11 @@ static uint64_t buckets_for(uint64_t ids) {
     return buckets;
 }
 
-/* Zero-filled memory, in huge pages where it is large enough; *bytes is rounded up to what was mapped. */
+/* Zero-filled memory; *bytes is rounded up to what was mapped. In huge pages, but for what does not fill one: that is the last
+ * overflow lines, which come into use one by one. */
 static void *map_zeros(size_t *bytes) {
-    size_t spare = 0;
-    if (*bytes >= HUGE_PAGE) {
-        *bytes = (*bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
-        spare = HUGE_PAGE; /* so that an aligned part can be cut out */
-    }
+    *bytes = (*bytes + SMALL_PAGE - 1) & ~(SMALL_PAGE - 1);
+    size_t huge = *bytes & ~(HUGE_PAGE - 1), spare = huge != 0 ? HUGE_PAGE : 0; /* so that an aligned part can be cut out */
     char *start = mmap(NULL, *bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) {
         (void)hf_fail_system(-errno, "the id index cannot map %zu bytes of memory", *bytes + spare);
@@ -316,7 +315,7 @@ static void *map_zeros(size_t *bytes) {
         }
         (void)munmap(start + before + *bytes, spare - before);
         start += before;
-        (void)madvise(start, *bytes, MADV_HUGEPAGE); /* advice: works without */
+        (void)madvise(start, huge, MADV_HUGEPAGE); /* advice: works without */
     }
     return start;
 }
