@@ -443,6 +443,21 @@ uint32_t hf_index_find(const hf_index *index, uint64_t hash, const void *key) {
     }
 }
 
+uint32_t hf_index_glance(const hf_index *index, uint64_t hash) {
+    assert(hf_section_inside());
+    const struct table *table = oldest_of(index);
+    struct bucket *bucket = bucket_of(table, hash);
+    uint64_t header = hf_load_acquire(&bucket->header); /* edge I1: what it says is linked, is */
+    for (unsigned first = BUCKET_PLACES; UNLIKELY((header & VALID) >> first); first += LINE_PLACES) {
+        if ((header >> first) & VALID_IN_LINE) {
+            hf_prefetch_write(word_at(table, bucket, first));
+        }
+    }
+    uint64_t found = match_bucket(bucket->entries, hash >> 32, 32) & header & VALID;
+    /* No second look at the header: a word of after it names a slot too, or none. */
+    return found ? slot_of(hf_load_acquire(&bucket->entries[__builtin_ctzll(found)])) : HF_INDEX_NONE; /* edge I2 */
+}
+
 enum publication { PUBLISHED, FOUND, GONE, NO_PLACE, WAS_CLOSED };
 
 /* Sets the bit of an entry { hash, slot } unless the id is in the bucket; *existing is then its slot. */

@@ -903,7 +903,7 @@ int hf_extend(hf_session *session, hf_id id, uint64_t ttl_ms, hf_reply *reply) {
 
 /* ---- batches -------------------------------------------------------------------------------------------------------------- */
 
-enum { GROUP = 16 }; /* operations whose memory is fetched together */
+enum { GROUP = 32 }; /* operations whose memory is fetched together */
 
 /* What an operation will write first: its id's bucket, and the SKU of its first lines. */
 static void prefetch_first(hf_session *session, const hf_op *op, uint64_t hash) {
@@ -931,7 +931,7 @@ static void prefetch_group(hf_session *session, const hf_op *ops, size_t count, 
     }
     hf_section_enter();
     for (size_t i = 0; i < count; i++) {
-        slots[i] = begins(ops[i].type) ? HF_INDEX_NONE : hf_index_find(engine->index, hashes[i], &ops[i].id);
+        slots[i] = hf_index_glance(engine->index, hashes[i]); /* by its fingerprint: whose id it is will be seen when it is here */
         if (slots[i] != HF_INDEX_NONE) {
             hf_prefetch_write(hf_slot_at(engine, slots[i]));
         }
@@ -939,7 +939,7 @@ static void prefetch_group(hf_session *session, const hf_op *ops, size_t count, 
     for (size_t i = 0; i < count; i++) {
         const hf_slot *slot = slots[i] != HF_INDEX_NONE ? hf_slot_at(engine, slots[i]) : NULL;
         if (slot && hf_slot_line_count(slot) == 1) {
-            hf_prefetch_write(hf_sku_at(&engine->skus, slot->line));
+            hf_prefetch_write(hf_sku_at(&engine->skus, hf_load_relaxed(&slot->line))); /* relaxed: a guess */
         }
     }
     hf_section_leave();
