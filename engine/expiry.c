@@ -256,7 +256,7 @@ static int tend(hf_session *session, hf_shard *shard, uint64_t now_ms) {
     while (!error && expire_slice(session, shard, now_ms, &error) == SLICE) {
     }
     if (hf_wheel_wants_compaction(shard->wheel)) {
-        hf_wheel_compact(shard->wheel, is_dead, engine);
+        hf_wheel_compact(shard->wheel, is_dead, engine, hf_slot_at(engine, 0));
     }
     if (!error && shard->later_count == 0 && now_ms > shard->settled_ms) {
         hf_store_release(&shard->settled_ms, now_ms); /* edge O2 */

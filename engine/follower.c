@@ -157,7 +157,7 @@ int hf_log_next(hf_log *log, hf_record *record) {
             continue;
         }
         log->whole = log->epoch > log->whole ? log->epoch : log->whole;
-        hf_wal_epoch epoch;
+        hf_wal_epoch epoch = {0};
         int result = hf_follow_next(log->follow, &epoch);
         if (result != 1) {
             return result;

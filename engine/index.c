@@ -88,6 +88,7 @@ enum {
 #define VERSION (CLOSED << 1) /* one step */
 #define MAX_BUCKETS (UINT64_C(1) << 31)
 #define HUGE_PAGE (UINT64_C(2) << 20)
+#define SMALL_PAGE UINT64_C(4096)
 
 #define HOT static inline __attribute__((always_inline)) /* three look-ups in the life of an id: worth their size */
 #define LIKELY(x) __builtin_expect(!!(x), 1)
@@ -297,13 +298,11 @@ static uint64_t buckets_for(uint64_t ids) {
     return buckets;
 }
 
-/* Zero-filled memory, in huge pages where it is large enough; *bytes is rounded up to what was mapped. */
+/* Zero-filled memory; *bytes is rounded up to what was mapped. In huge pages, but for what does not fill one: that is the last
+ * overflow lines, which come into use one by one. */
 static void *map_zeros(size_t *bytes) {
-    size_t spare = 0;
-    if (*bytes >= HUGE_PAGE) {
-        *bytes = (*bytes + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
-        spare = HUGE_PAGE; /* so that an aligned part can be cut out */
-    }
+    *bytes = (*bytes + SMALL_PAGE - 1) & ~(SMALL_PAGE - 1);
+    size_t huge = *bytes & ~(HUGE_PAGE - 1), spare = huge != 0 ? HUGE_PAGE : 0; /* so that an aligned part can be cut out */
     char *start = mmap(NULL, *bytes + spare, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) {
         (void)hf_fail_system(-errno, "the id index cannot map %zu bytes of memory", *bytes + spare);
@@ -316,7 +315,7 @@ static void *map_zeros(size_t *bytes) {
         }
         (void)munmap(start + before + *bytes, spare - before);
         start += before;
-        (void)madvise(start, *bytes, MADV_HUGEPAGE); /* advice: works without */
+        (void)madvise(start, huge, MADV_HUGEPAGE); /* advice: works without */
     }
     return start;
 }
@@ -442,6 +441,21 @@ uint32_t hf_index_find(const hf_index *index, uint64_t hash, const void *key) {
         }
         table = after_closed(table);
     }
+}
+
+uint32_t hf_index_glance(const hf_index *index, uint64_t hash) {
+    assert(hf_section_inside());
+    const struct table *table = oldest_of(index);
+    struct bucket *bucket = bucket_of(table, hash);
+    uint64_t header = hf_load_acquire(&bucket->header); /* edge I1: what it says is linked, is */
+    for (unsigned first = BUCKET_PLACES; UNLIKELY((header & VALID) >> first); first += LINE_PLACES) {
+        if ((header >> first) & VALID_IN_LINE) {
+            hf_prefetch_write(word_at(table, bucket, first));
+        }
+    }
+    uint64_t found = match_bucket(bucket->entries, hash >> 32, 32) & header & VALID;
+    /* No second look at the header: a word of after it names a slot too, or none. */
+    return found ? slot_of(hf_load_acquire(&bucket->entries[__builtin_ctzll(found)])) : HF_INDEX_NONE; /* edge I2 */
 }
 
 enum publication { PUBLISHED, FOUND, GONE, NO_PLACE, WAS_CLOSED };

@@ -47,6 +47,10 @@ void hf_index_free(hf_index *index);
 /* Brings the id's bucket of the newest table into the cache. Anywhere, also outside of a section. */
 void hf_index_prefetch(const hf_index *index, uint64_t hash);
 
+/* The slot that hf_index_find will look at first, for fetching it ahead of time; HF_INDEX_NONE: none, or beyond the bucket's own line,
+ * and that is being fetched. Calls nobody, and touches one line. */
+uint32_t hf_index_glance(const hf_index *index, uint64_t hash);
+
 /* The slot, or HF_INDEX_NONE. */
 uint32_t hf_index_find(const hf_index *index, uint64_t hash, const void *key);
 

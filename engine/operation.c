@@ -360,7 +360,7 @@ static void unclaim(hf_call *call) {
 }
 
 /* Takes every line of session->lines, or none. HF_STEP_DONE, or why line *failed could not be had. */
-static inline hf_step_result take_lines(hf_call *call, hf_record_type type, hf_counter *counter, uint32_t *failed) {
+HF_FOR_ITS_TYPE hf_step_result take_lines(hf_call *call, hf_record_type type, hf_counter *counter, uint32_t *failed) {
     hf_session *session = call->session;
     hf_step_result result = HF_STEP_DONE;
     for (*failed = 0; *failed < call->line_count; ++*failed) {
@@ -406,7 +406,7 @@ static hf_verdict decide_life(hf_call *call, uint64_t version) {
 
 /* Why a look at the counters says that the lines cannot be taken; HF_STEP_DONE where they may. Most refusals of a flash sale end
  * here, by plain loads, and own no line. */
-static inline hf_step_result look(const hf_call *call, hf_record_type type, hf_counter *counter, uint32_t *index) {
+HF_FOR_ITS_TYPE hf_step_result look(const hf_call *call, hf_record_type type, hf_counter *counter, uint32_t *index) {
     const hf_session *session = call->session;
     hf_step_result found = HF_STEP_DONE;
     for (uint32_t i = 0; i < call->line_count; i++) {
@@ -422,6 +422,17 @@ static inline hf_step_result look(const hf_call *call, hf_record_type type, hf_c
         }
     }
     return found;
+}
+
+/* The same, for those that begin a life. */
+static hf_step_result look_first(const hf_call *call, hf_counter *counter, uint32_t *index) {
+    return call->op->type == HF_OP_RESERVE ? look(call, HF_RECORD_RESERVE, counter, index)
+                                           : look(call, record_of(call->op->type), counter, index);
+}
+
+static hf_step_result take_first(hf_call *call, hf_counter *counter, uint32_t *failed) {
+    return call->op->type == HF_OP_RESERVE ? take_lines(call, HF_RECORD_RESERVE, counter, failed)
+                                           : take_lines(call, record_of(call->op->type), counter, failed);
 }
 
 /* The operation cannot be, unless its id is known. */
@@ -472,10 +483,10 @@ static hf_verdict begin_life(hf_call *call) {
         hf_step_result why = makes_skus(op->type) ? HF_STEP_VERSION : HF_STEP_UNKNOWN;
         return refuse_life(call, why, call->unknown, &counter);
     }
-    hf_step_result why = look(call, type, &counter, &index);
+    hf_step_result why = look_first(call, &counter, &index);
     if (why == HF_STEP_SHORT && !was_settled(call) && hf_is_settled(engine, call->now_ms)) {
         call->settled_ms = call->now_ms; /* by others, it may be after our look: look again */
-        why = look(call, type, &counter, &index);
+        why = look_first(call, &counter, &index);
     }
     if (__builtin_expect(why != HF_STEP_DONE, 0)) {
         return refuse_life(call, why, session->lines[index].given, &counter);
@@ -507,7 +518,7 @@ static hf_verdict begin_life(hf_call *call) {
     hf_part_begin(&session->part, type, &op->id, call->now_ms, 0);
     session->part.head.ttl_ms = op->ttl_ms;
     session->part.head.user = op->user;
-    why = take_lines(call, type, &counter, &index);
+    why = take_first(call, &counter, &index);
     return __builtin_expect(why == HF_STEP_DONE, 1) ? decide_life(call, counter.version)
                                                     : undo_life(call, why, index, &counter);
 }
@@ -903,7 +914,7 @@ int hf_extend(hf_session *session, hf_id id, uint64_t ttl_ms, hf_reply *reply) {
 
 /* ---- batches -------------------------------------------------------------------------------------------------------------- */
 
-enum { GROUP = 16 }; /* operations whose memory is fetched together */
+enum { GROUP = 32 }; /* operations whose memory is fetched together */
 
 /* What an operation will write first: its id's bucket, and the SKU of its first lines. */
 static void prefetch_first(hf_session *session, const hf_op *op, uint64_t hash) {
@@ -931,7 +942,7 @@ static void prefetch_group(hf_session *session, const hf_op *ops, size_t count, 
     }
     hf_section_enter();
     for (size_t i = 0; i < count; i++) {
-        slots[i] = begins(ops[i].type) ? HF_INDEX_NONE : hf_index_find(engine->index, hashes[i], &ops[i].id);
+        slots[i] = hf_index_glance(engine->index, hashes[i]); /* by its fingerprint: whose id it is will be seen when it is here */
         if (slots[i] != HF_INDEX_NONE) {
             hf_prefetch_write(hf_slot_at(engine, slots[i]));
         }
@@ -939,7 +950,7 @@ static void prefetch_group(hf_session *session, const hf_op *ops, size_t count, 
     for (size_t i = 0; i < count; i++) {
         const hf_slot *slot = slots[i] != HF_INDEX_NONE ? hf_slot_at(engine, slots[i]) : NULL;
         if (slot && hf_slot_line_count(slot) == 1) {
-            hf_prefetch_write(hf_sku_at(&engine->skus, slot->line));
+            hf_prefetch_write(hf_sku_at(&engine->skus, hf_load_relaxed(&slot->line))); /* relaxed: a guess */
         }
     }
     hf_section_leave();

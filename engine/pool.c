@@ -25,7 +25,15 @@ static pthread_mutex_t growth = PTHREAD_MUTEX_INITIALIZER; /* one pool grows at 
 
 static hf_pool_link *link_of(const hf_pool *pool, uint32_t number) { return hf_pool_cell(pool, number); }
 
-/* Gives memory to cells up to `wanted`. */
+/* Asks for huge pages. */
+static void advise(const hf_pool *pool, uint64_t from, uint64_t to) {
+    if (to > from) {
+        (void)madvise(pool->cells + from * HF_POOL_CELL, (to - from) * HF_POOL_CELL, MADV_HUGEPAGE); /* works without */
+    }
+}
+
+/* Gives memory to cells up to `wanted`. What was not expected is asked for in huge pages only once it was not enough: a peak that
+ * needed a few cells more leaves a few small pages behind. */
 static bool back(hf_pool *pool, uint64_t wanted) {
     bool done = true;
     pthread_mutex_lock(&growth);
@@ -35,7 +43,8 @@ static bool back(hf_pool *pool, uint64_t wanted) {
         uint8_t *from = pool->cells + backed * HF_POOL_CELL;
         done = mprotect(from, (cells - backed) * HF_POOL_CELL, PROT_READ | PROT_WRITE) == 0;
         if (done) {
-            (void)madvise(from, (cells - backed) * HF_POOL_CELL, MADV_HUGEPAGE); /* advice: works without */
+            advise(pool, pool->advised, backed > 0 ? backed : cells);
+            pool->advised = backed > 0 ? backed : cells;
             hf_store_release(&pool->backed, cells); /* edge P3 */
         } else {
             (void)hf_fail_system(-errno, "no memory for %llu more cells",

@@ -56,9 +56,12 @@ typedef enum hf_step_result {
     HF_STEP_RANGE,   /* a counter would leave its range */
 } hf_step_result;
 
+/* Made anew for a type that is known where it is called: most of what a step does then goes away. */
+#define HF_FOR_ITS_TYPE static inline __attribute__((always_inline))
+
 /* What a step of that type would lead to, or why it cannot be. */
-static inline hf_step_result hf_stock_apply(hf_record_type type, int64_t quantity, uint64_t if_version,
-                                            hf_counter *counter) {
+HF_FOR_ITS_TYPE hf_step_result hf_stock_apply(hf_record_type type, int64_t quantity, uint64_t if_version,
+                                              hf_counter *counter) {
     bool creates = type == HF_RECORD_RECEIVE || type == HF_RECORD_COUNT;
     if (counter->version == 0 && !creates) {
         return HF_STEP_UNKNOWN;
@@ -112,8 +115,8 @@ static inline bool hf_stock_step(hf_sku *sku, hf_word128 *word, hf_counter befor
 
 /* Takes a line; *counter is what the SKU has after it, or had where it could not be. Its first load is an acquire of W1's other
  * end: what was written to the word before is seen. */
-static inline hf_step_result hf_stock_take(hf_session *session, hf_record_type type, hf_sku *sku, int64_t quantity,
-                                           uint64_t if_version, hf_counter *counter) {
+HF_FOR_ITS_TYPE hf_step_result hf_stock_take(hf_session *session, hf_record_type type, hf_sku *sku, int64_t quantity,
+                                             uint64_t if_version, hf_counter *counter) {
     hf_word128 word = hf_load128_acquire(&sku->word); /* edge W1 */
     for (;;) {
         hf_counter before = *counter = hf_counter_of(word);

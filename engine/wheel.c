@@ -25,6 +25,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wal/atomic.h"
+
 enum {
     LEVELS = 5,
     BUCKETS = 256,
@@ -122,9 +124,25 @@ static bool slab_new(hf_wheel *wheel) {
     return true;
 }
 
-/* One slab more than needed is kept, so that an add and a take in turn do not allocate and free in turn. */
+static uint64_t bytes_of(const hf_wheel *wheel) { return WHEEL_BYTES + wheel->slab_count * sizeof(struct slab); }
+
+static uint64_t dead_known(const hf_wheel *wheel) {
+    uint64_t dead = wheel->dead > 0 ? (uint64_t)wheel->dead : 0;
+    return dead < wheel->entries ? dead : wheel->entries;
+}
+
+/* One more than needed, so that an add and a take in turn do not allocate and free in turn. */
+static uint64_t slabs_needed(const hf_wheel *wheel) { return slabs_for(wheel->entries) + 1; }
+
+/* What guarantee D lets be kept, is: where entries are added and cancelled for ever, memory then neither comes nor goes. */
+static uint64_t slabs_to_keep(const hf_wheel *wheel) {
+    uint64_t needed = slabs_needed(wheel), living = wheel->entries - dead_known(wheel);
+    uint64_t allowed = 2 * living * sizeof(hf_wheel_entry) / sizeof(struct slab);
+    return needed > allowed ? needed : allowed;
+}
+
 static void slabs_give_back(hf_wheel *wheel) {
-    while (wheel->slabs[SLAB_IDLE] && wheel->slab_count > slabs_for(wheel->entries) + 1) {
+    while (wheel->slabs[SLAB_IDLE] && wheel->slab_count > slabs_to_keep(wheel)) {
         struct slab *slab = wheel->slabs[SLAB_IDLE];
         slab_unlink(wheel, slab);
         wheel->slab_count--;
@@ -337,13 +355,6 @@ uint64_t hf_wheel_next(const hf_wheel *wheel) {
 
 /* ---- dead entries ------------------------------------------------------------------------------------------------ */
 
-static uint64_t bytes_of(const hf_wheel *wheel) { return WHEEL_BYTES + wheel->slab_count * sizeof(struct slab); }
-
-static uint64_t dead_known(const hf_wheel *wheel) {
-    uint64_t dead = wheel->dead > 0 ? (uint64_t)wheel->dead : 0;
-    return dead < wheel->entries ? dead : wheel->entries;
-}
-
 void hf_wheel_count_dead(hf_wheel *wheel) { wheel->dead++; }
 
 void hf_wheel_met_dead(hf_wheel *wheel) { wheel->dead--; }
@@ -356,10 +367,8 @@ bool hf_wheel_wants_compaction(const hf_wheel *wheel) {
     return bytes_of(wheel) > 2 * (wheel->entries - dead) * sizeof(hf_wheel_entry) + HF_WHEEL_SLACK_BYTES;
 }
 
-/* Chooses slabs to stay, as many as the entries may need and one more, the full ones first, and takes the others out of
- * their lists. Returns the chain of those. */
-static struct slab *choose_leaving(hf_wheel *wheel) {
-    uint64_t stay = slabs_for(wheel->entries) + 1;
+/* Chooses so many slabs to stay, the full ones first, and takes the others out of their lists. Returns the chain of those. */
+static struct slab *choose_leaving(hf_wheel *wheel, uint64_t stay) {
     struct slab *leaving = NULL;
     for (unsigned state = SLAB_STATES; state-- > 0;) {
         for (struct slab *slab = wheel->slabs[state], *next; slab; slab = next) {
@@ -378,8 +387,8 @@ static struct slab *choose_leaving(hf_wheel *wheel) {
 }
 
 /* Moves chunks out of sparsely used slabs and gives those back. */
-static void defragment(hf_wheel *wheel) {
-    struct slab *leaving = choose_leaving(wheel);
+static void defragment(hf_wheel *wheel, uint64_t stay) {
+    struct slab *leaving = choose_leaving(wheel, stay);
     if (!leaving)
         return;
     for (unsigned list = 0; list < LISTS; list++) {
@@ -402,33 +411,79 @@ static void defragment(hf_wheel *wheel) {
     }
 }
 
-/* Puts the living of a detached chain where they were; returns how many were not. */
-static uint64_t keep_living(hf_wheel *wheel, struct chunk *chain, bool (*dead)(void *, hf_wheel_entry), void *context) {
-    uint64_t dropped = 0;
-    while (chain) {
-        struct chunk *next = chain->next;
+/* Fetches the lines that `dead` will read for a chunk's entries, and the chunk after it. */
+static void fetch_ahead(const struct chunk *chunk, const void *lines) {
+    if (!chunk)
+        return;
+    for (unsigned i = 0; chunk->next && i < sizeof(struct chunk); i += HF_CACHE_LINE)
+        hf_prefetch_read((const char *)chunk->next + i);
+    for (uint32_t i = 0; lines && i < chunk->count; i++)
+        hf_prefetch_read((const char *)lines + (size_t)chunk->entries[i].slot * HF_CACHE_LINE);
+}
+
+/* Puts a chain back whose entries are the list's. */
+static void attach(hf_wheel *wheel, unsigned list, struct chunk *chain) {
+    wheel->lists[list] = chain;
+    if (chain && list < FAR)
+        wheel->occupied[list / BUCKETS][list % BUCKETS / 64] |= UINT64_C(1) << (list % 64);
+    for (; list == FAR && chain; chain = chain->next) {
         for (uint32_t i = 0; i < chain->count; i++) {
-            if (dead(context, chain->entries[i]))
-                dropped++;
-            else
-                push(wheel, chain->entries[i]);
+            uint64_t time = chain->entries[i].time_ms;
+            wheel->far_first = time < wheel->far_first ? time : wheel->far_first;
         }
-        chunk_free(wheel, chain);
-        chain = next;
     }
+}
+
+/* Takes the dead off a list; returns how many. The living stay on it (W2), in the chunks that they have: a chunk is let go
+ * as soon as those met so far do not fill one. So there is one for those left over in the end. */
+static uint64_t keep_living(hf_wheel *wheel, unsigned list, bool (*dead)(void *, hf_wheel_entry), void *context,
+                            const void *lines) {
+    hf_wheel_entry living[2 * CHUNK_ENTRIES];
+    uint32_t count = 0;
+    uint64_t dropped = 0;
+    struct chunk *chain = detach(wheel, list), *kept = NULL;
+    fetch_ahead(chain, lines);
+    while (chain) {
+        struct chunk *chunk = chain;
+        chain = chunk->next;
+        fetch_ahead(chain, lines);
+        dropped += count + chunk->count;
+        for (uint32_t i = 0; i < chunk->count; i++) { /* without a branch: who is dead cannot be foreseen */
+            living[count] = chunk->entries[i];
+            count += !dead(context, chunk->entries[i]);
+        }
+        dropped -= count;
+        if (count < CHUNK_ENTRIES) {
+            chunk_free(wheel, chunk);
+            continue;
+        }
+        count -= CHUNK_ENTRIES;
+        memcpy(chunk->entries, living + count, sizeof chunk->entries);
+        chunk->count = CHUNK_ENTRIES;
+        chunk->next = kept;
+        kept = chunk;
+    }
+    if (count > 0) {
+        kept = chunk_new(wheel, kept); /* W5: the one with room is the first */
+        memcpy(kept->entries, living, count * sizeof *living);
+        kept->count = count;
+    }
+    attach(wheel, list, kept);
     return dropped;
 }
 
-void hf_wheel_compact(hf_wheel *wheel, bool (*dead)(void *context, hf_wheel_entry entry), void *context) {
+void hf_wheel_compact(hf_wheel *wheel, bool (*dead)(void *context, hf_wheel_entry entry), void *context,
+                      const void *lines) {
     uint64_t dropped = 0;
     for (unsigned list = 0; list < LISTS; list++)
-        dropped += keep_living(wheel, detach(wheel, list), dead, context); /* W2: they find the list they were on */
+        dropped += keep_living(wheel, list, dead, context, lines);
     wheel->entries -= dropped;
     wheel->dead -= (int64_t)dropped;
     if (wheel->dead > 0) /* none is left: a count too many must not compact for ever */
         wheel->dead = 0;
     wheel->compactions++;
-    defragment(wheel);
+    bool many = dropped >= wheel->entries / 2; /* else it is not the dead that take the room, but thinly used slabs */
+    defragment(wheel, many ? slabs_to_keep(wheel) : slabs_needed(wheel));
 }
 
 void hf_wheel_gauges_read(const hf_wheel *wheel, hf_wheel_gauges *gauges) {

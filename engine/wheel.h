@@ -60,8 +60,10 @@ void hf_wheel_count_dead(hf_wheel *wheel);
 /* An entry that was taken out turned out to be one of those counted dead (or to be counted soon: the order is free). */
 void hf_wheel_met_dead(hf_wheel *wheel);
 bool hf_wheel_wants_compaction(const hf_wheel *wheel);
-/* Drops every entry for which `dead` says so. */
-void hf_wheel_compact(hf_wheel *wheel, bool (*dead)(void *context, hf_wheel_entry entry), void *context);
+/* Drops every entry for which `dead` says so. `lines`: where `dead` reads the cache line number entry.slot, which is fetched
+ * ahead of time; NULL: nowhere. */
+void hf_wheel_compact(hf_wheel *wheel, bool (*dead)(void *context, hf_wheel_entry entry), void *context,
+                      const void *lines);
 
 typedef struct hf_wheel_gauges {
     uint64_t entries, dead, compactions, bytes;

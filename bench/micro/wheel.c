@@ -39,7 +39,7 @@ static void cancel_turn(hf_wheel *wheel, uint64_t pending) {
         hf_wheel_count_dead(wheel);
         add(wheel, BEGINNING + slots_deadline(&all), number);
         if (hf_wheel_wants_compaction(wheel)) {
-            hf_wheel_compact(wheel, is_dead, NULL);
+            hf_wheel_compact(wheel, is_dead, NULL, all.lines);
         }
     }
     double seconds = seconds_since(start);

@@ -79,6 +79,10 @@ int main() { return hf_version() == nullptr; }' >"$work/main.cc"
 fi
 
 shared_library=$(readlink -f "$libraries/libholdfast.so")
+# A program that is running may load it: no thread local of it, nor of what it stands on, may want room from the program's start.
+if python3 -c 'import ctypes' 2>/dev/null && ! nm -D "$shared_library" | grep -qE '__[at]san_'; then
+    python3 -c 'import ctypes, sys; ctypes.CDLL(sys.argv[1])' "$shared_library" || fail "it cannot be loaded by a running program"
+fi
 readelf -d "$shared_library" | grep -q 'SONAME.*\[libholdfast\.so\.0\]' || fail "soname: $(readelf -d "$shared_library" | grep SONAME)"
 others=$(nm -D --defined-only "$shared_library" | awk '{print $3}' | grep -v '^hf_' || true)
 [ -z "$others" ] || fail "the shared library exports more than hf_: $others"

@@ -189,7 +189,7 @@ static bool model_is_dead(void *context, hf_wheel_entry entry) {
 }
 
 static void model_compact(model *m) {
-    hf_wheel_compact(m->wheel, model_is_dead, m);
+    hf_wheel_compact(m->wheel, model_is_dead, m, NULL);
     m->compactions++;
     for (uint32_t i = m->count; i-- > 0;)
         if (m->dead[m->inside[i]])
@@ -474,7 +474,7 @@ static bool crowd_is_dead(void *context, hf_wheel_entry entry) {
 
 static void crowd_keep_promise(crowd *c) {
     if (hf_wheel_wants_compaction(c->wheel)) {
-        hf_wheel_compact(c->wheel, crowd_is_dead, c);
+        hf_wheel_compact(c->wheel, crowd_is_dead, c, c->dead);
         CHECK(!hf_wheel_wants_compaction(c->wheel), "not content with a compaction");
     }
     hf_wheel_gauges gauges = gauges_of(c->wheel);
@@ -574,7 +574,7 @@ Test(wheel, too_many_deaths_counted_heal_with_a_compaction) {
         hf_wheel_count_dead(c.wheel);
     }
     CHECK(hf_wheel_wants_compaction(c.wheel), "more than half are said to be dead");
-    hf_wheel_compact(c.wheel, crowd_is_dead, &c);
+    hf_wheel_compact(c.wheel, crowd_is_dead, &c, NULL);
     CHECK(!hf_wheel_wants_compaction(c.wheel) && gauges_of(c.wheel).dead == 0, "none of them was");
     CHECK(gauges_of(c.wheel).entries == HF_WHEEL_COMPACT_MIN * 2 - 1, "all are there");
     hf_wheel_met_dead(c.wheel);
