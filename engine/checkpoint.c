@@ -523,7 +523,7 @@ static void get_named(hf_bytes *bytes, hf_named *named, uint64_t highest, uint8_
 static int take_sku(hf_replay *replay, hf_bytes *bytes) {
     hf_named named;
     get_named(bytes, &named, HF_MAX_SKUS, HF_MAX_SKU_NAME);
-    hf_counter counter;
+    hf_counter counter = {0};
     counter.on_hand = (int64_t)get_number(bytes);
     counter.reserved = (int64_t)get_number(bytes);
     counter.version = get_number(bytes);
@@ -549,7 +549,7 @@ static int take_id(hf_replay *replay, hf_bytes *bytes, hf_step *lines) {
     life.line_count = (uint32_t)count;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t sku = get_number(bytes), quantity = get_number(bytes);
-        bytes->good = bytes->good && sku > 0 && sku < UINT32_MAX && quantity > 0 && quantity <= HF_MAX_QUANTITY;
+        bytes->good = bytes->good && sku > 0 && sku <= HF_MAX_SKUS && quantity > 0 && quantity <= HF_MAX_QUANTITY;
         lines[i] = (hf_step){.sku = (uint32_t)sku, .quantity = (int64_t)quantity};
     }
     bool may_be = life.state == HF_SLOT_LIVE || (hf_slot_has_ended(life.state) && life.state <= HF_SLOT_APPLIED);
@@ -560,7 +560,7 @@ static int take_id(hf_replay *replay, hf_bytes *bytes, hf_step *lines) {
 
 static int take_session(hf_replay *replay, hf_bytes *bytes) {
     hf_named named;
-    get_named(bytes, &named, UINT32_MAX - 1, HF_MAX_SESSION_NAME);
+    get_named(bytes, &named, HF_MAX_SESSION_NUMBER, HF_MAX_SESSION_NAME);
     uint64_t position = get_number(bytes);
     return bytes->good ? hf_replay_session(replay, named.number, named.name, named.length, position) : HF_SUCCESS;
 }

@@ -24,6 +24,7 @@
 #include "wal/section.h"
 #include "wheel.h"
 
+#define HF_MAX_SESSION_NUMBER (UINT32_MAX - 1) /* each opening without a name takes one, for good; HF_ESESSIONS */
 #define HF_SESSION_STRUCTS (2u * HF_MAX_SESSIONS) /* open ones, and closed ones whose last records are not taken yet */
 
 /* ---- hints: which slots to look at, and when ---------------------------------------------------------------------- */
@@ -221,8 +222,8 @@ int hf_open_on(const hf_files *files, const char *directory, const hf_options *o
 /* A session without a name for the engine itself. */
 int hf_session_new(hf_engine *engine, hf_session **session);
 void hf_sessions_free(hf_engine *engine);
-/* The name's entry, made if it is missing (with the number, or the next free one where that is 0). NULL: no memory. */
-hf_session_name *hf_session_name_of(hf_engine *engine, const void *name, size_t length, uint32_t number, bool *made);
+/* The name's entry, made if it is missing (with the number, or the next free one where that is 0). HF_ENOMEM HF_ESESSIONS. */
+int hf_session_name_of(hf_engine *engine, const void *name, size_t length, uint32_t number, hf_session_name **entry, bool *made);
 /* Makes sure of ring room before a section. HF_EAGAIN HF_EPOISONED; waits only where the options let it. */
 int hf_session_room(hf_session *session, uint64_t bytes);
 

@@ -16,6 +16,8 @@
 #include "record.h"
 #include "wal/error.h"
 
+enum { TRIES = 8 }; /* to find a checkpoint and the log behind it, while more are taken */
+
 typedef struct hf_log_name {
     char *name; /* NULL: not known */
     uint32_t length;
@@ -27,6 +29,7 @@ struct hf_log {
     hf_numbered names; /* hf_log_name */
     uint8_t *payload; /* of the epoch at hand */
     size_t room;
+    int failed;    /* a call has, and left records out */
     uint64_t from; /* epochs below it are read for their names only */
     uint64_t epoch;
     uint64_t whole; /* handed out up to here */
@@ -139,7 +142,64 @@ static void show(hf_log *log, const hf_entry *entry, hf_record *record) {
                           .number = entry->number};
 }
 
+/* ---- where it begins ---------------------------------------------------------------------------------------------------------------- */
+
+/* Goes back to where the checkpoint's names end, if that lies before. *gone: it is no longer kept. */
+static int go_back(hf_log *log, uint64_t named, bool *gone) {
+    *gone = false;
+    if (log->from == 0 || (named > 0 && named >= log->from)) {
+        return HF_SUCCESS;
+    }
+    hf_follow *back;
+    int error = hf_follow_open(log->directory, hf_files_system(), named, &back);
+    *gone = error == HF_ENOTFOUND;
+    if (error == HF_SUCCESS) {
+        hf_follow_close(log->follow);
+        log->follow = back;
+    }
+    return *gone ? HF_SUCCESS : error;
+}
+
+/* Begins anew, with the newest checkpoint's names. Checkpoints that are taken meanwhile let log go: then with a newer one. If it is
+ * never there, on from where it was to be, without the names between. */
+static int follow(hf_log *log) {
+    const hf_files *files = hf_files_system();
+    bool gone = true;
+    int error = HF_SUCCESS;
+    for (int i = 0; i < TRIES && gone && !error; i++) {
+        uint64_t named = 0;
+        hf_follow_close(log->follow);
+        log->follow = NULL;
+        error = hf_follow_open(log->directory, files, log->from, &log->follow);
+        error = error ? error : hf_checkpoint_names(files, log->directory, &named, keep_name, log);
+        error = error ? error : go_back(log, named, &gone);
+    }
+    return error;
+}
+
+/* The next epoch, or what hf_follow_next says. */
+static int next_epoch(hf_log *log, hf_wal_epoch *epoch) {
+    int result = log->follow ? HF_SUCCESS : follow(log); /* it was not there the last time */
+    result = result ? result : hf_follow_next(log->follow, epoch);
+    for (int i = 0; i < TRIES && result == HF_ENOTFOUND && log->epoch < log->from; i++) {
+        result = follow(log); /* what was read for its names is gone, what is asked for is not */
+        result = result ? result : hf_follow_next(log->follow, epoch);
+    }
+    return result;
+}
+
+/* ---- the next record ----------------------------------------------------------------------------------------------------------------- */
+
+/* No call goes on behind what could not be read. */
+static int fail_for_good(hf_log *log, int error) {
+    log->failed = error;
+    return error;
+}
+
 int hf_log_next(hf_log *log, hf_record *record) {
+    if (log->failed) {
+        return hf_fail(log->failed, "%s, epoch %" PRIu64 ": an earlier call could not read on", log->directory, log->epoch);
+    }
     for (;;) {
         hf_entry entry;
         int more = hf_record_decode(&log->chunk, &entry, log->steps);
@@ -147,24 +207,24 @@ int hf_log_next(hf_log *log, hf_record *record) {
             if (more > 0) {
                 show(log, &entry, record);
             }
-            return more > 0 ? 1 : malformed(log);
+            return more > 0 ? 1 : fail_for_good(log, malformed(log));
         }
         if (log->at < log->end) {
             log->at = hf_chunk_open(log->at, log->end, &log->chunk);
             if (!log->at) {
-                return malformed(log);
+                return fail_for_good(log, malformed(log));
             }
             continue;
         }
         log->whole = log->epoch > log->whole ? log->epoch : log->whole;
         hf_wal_epoch epoch = {0};
-        int result = hf_follow_next(log->follow, &epoch);
+        int result = next_epoch(log, &epoch);
         if (result != 1) {
             return result;
         }
         result = take_epoch(log, &epoch);
         if (result) {
-            return result;
+            return fail_for_good(log, result);
         }
         if (log->epoch < log->from) {
             log->at = log->end;
@@ -174,21 +234,6 @@ int hf_log_next(hf_log *log, hf_record *record) {
 
 uint64_t hf_log_epoch(const hf_log *log) { return log->whole; }
 
-/* Goes back to where the checkpoint's names end, if that lies before; where it is not kept (another checkpoint was taken meanwhile, or
- * there is none and the log does not begin with its first record), on from where it was to be. */
-static int go_back(hf_log *log, const hf_files *files, uint64_t named) {
-    if (log->from == 0 || (named > 0 && named >= log->from)) {
-        return HF_SUCCESS;
-    }
-    hf_follow *back;
-    int error = hf_follow_open(log->directory, files, named, &back);
-    if (error == HF_SUCCESS) {
-        hf_follow_close(log->follow);
-        log->follow = back;
-    }
-    return error == HF_ENOTFOUND ? HF_SUCCESS : error;
-}
-
 int hf_log_open(const char *directory, uint64_t from_epoch, hf_log **log) {
     *log = NULL;
     hf_log *made = calloc(1, sizeof *made);
@@ -197,13 +242,9 @@ int hf_log_open(const char *directory, uint64_t from_epoch, hf_log **log) {
         return hf_fail(HF_ENOMEM, "no memory to read the log in %s", directory);
     }
     made->names.element = sizeof(hf_log_name);
-    const hf_files *files = hf_files_system();
-    int error = hf_follow_open(directory, files, from_epoch, &made->follow);
     made->from = from_epoch;
     made->whole = from_epoch > 0 ? from_epoch - 1 : 0;
-    uint64_t named = 0;
-    error = error ? error : hf_checkpoint_names(files, directory, &named, keep_name, made);
-    error = error ? error : go_back(made, files, named);
+    int error = follow(made);
     if (error) {
         hf_log_close(made);
         return error;

@@ -32,8 +32,8 @@ static void advise(const hf_pool *pool, uint64_t from, uint64_t to) {
     }
 }
 
-/* Gives memory to cells up to `wanted`. What was not expected is asked for in huge pages only once it was not enough: a peak that
- * needed a few cells more leaves a few small pages behind. */
+/* Gives memory to cells up to `wanted`. The first step beyond what was expected comes in small pages: a peak that needed a few cells
+ * more leaves a few of those behind. */
 static bool back(hf_pool *pool, uint64_t wanted) {
     bool done = true;
     pthread_mutex_lock(&growth);
@@ -43,8 +43,11 @@ static bool back(hf_pool *pool, uint64_t wanted) {
         uint8_t *from = pool->cells + backed * HF_POOL_CELL;
         done = mprotect(from, (cells - backed) * HF_POOL_CELL, PROT_READ | PROT_WRITE) == 0;
         if (done) {
-            advise(pool, pool->advised, backed > 0 ? backed : cells);
-            pool->advised = backed > 0 ? backed : cells;
+            pool->expected = backed > 0 ? pool->expected : cells;
+            if (backed == 0 || cells > pool->expected + HF_POOL_STEP) {
+                advise(pool, pool->advised, cells);
+                pool->advised = cells;
+            }
             hf_store_release(&pool->backed, cells); /* edge P3 */
         } else {
             (void)hf_fail_system(-errno, "no memory for %llu more cells",

@@ -390,7 +390,7 @@ static int take_part(hf_replay *replay, uint32_t session, const hf_entry *entry,
         const hf_step *step = &entry->steps[i];
         error = takes ? add_line(*open, step->sku, step->quantity, step->version) : take_off(*open, step->sku);
     }
-    return error;
+    return !error && (*open)->line_count > HF_MAX_LINES ? corrupt(replay, "too many lines") : error;
 }
 
 /* What a release still owes: its reservation's lines, less those that the record has. */
@@ -425,9 +425,10 @@ int hf_replay_session(hf_replay *replay, uint32_t number, const void *name, size
     if (memchr(name, 0, length)) {
         return corrupt(replay, "a session's name has a zero byte");
     }
-    hf_session_name *entry = hf_session_name_of(replay->engine, name, length, number, &made);
-    if (!entry) {
-        return HF_ENOMEM;
+    hf_session_name *entry;
+    int error = hf_session_name_of(replay->engine, name, length, number, &entry, &made);
+    if (error) {
+        return error;
     }
     if (entry->number != number) {
         return corrupt(replay, "one session has two numbers");
@@ -601,6 +602,9 @@ static int take_chunk(hf_replay *replay, hf_chunk chunk) {
     hf_engine *engine = replay->engine;
     hf_entry entry;
     int more, error = HF_SUCCESS;
+    if (chunk.session > HF_MAX_SESSION_NUMBER) {
+        return corrupt(replay, "a session's number is beyond all that are given");
+    }
     if (chunk.session >= engine->next_session) {
         engine->next_session = chunk.session + 1;
     }
@@ -692,6 +696,17 @@ int hf_replay_finish(hf_replay *replay) {
     return error ? error : finish_slots(replay->engine);
 }
 
+/* Whether the SKU has what is to be taken from it again: else the log says of an open operation what was not. */
+static bool can_resolve(const hf_replay *replay, const hf_open_operation *open, const hf_step *line) {
+    hf_counter counter = hf_counter_of(hf_load128_acquire(&sku_of(replay, line->sku)->word)); /* edge W1 */
+    int64_t on_hand, reserved;
+    hf_counter_change(open->type, line->quantity, !hf_record_releases(open->type), &on_hand, &reserved);
+    counter.reserved += reserved;
+    counter.on_hand += on_hand < 0 ? on_hand : 0; /* upwards it stops by itself */
+    counter.version++;
+    return hf_counter_is_valid(counter);
+}
+
 /* Gives back what an undecided operation had taken, or completes a decided release. */
 static int resolve(hf_replay *replay, const hf_open_operation *open) {
     hf_engine *engine = replay->engine;
@@ -699,6 +714,11 @@ static int resolve(hf_replay *replay, const hf_open_operation *open) {
     bool give = !hf_record_releases(open->type), any = false;
     if (keeper->logs && !hf_ring_room(&keeper->ring, hf_record_need(open->line_count))) {
         return hf_fail(HF_ENOMEM, "ring_bytes is %u: too small for what recovery has to write", engine->options.ring_bytes);
+    }
+    for (uint32_t i = 0; i < open->line_count; i++) {
+        if (open->lines[i].quantity > 0 && !can_resolve(replay, open, &open->lines[i])) {
+            return corrupt(replay, "an operation that was left open has taken what was not there");
+        }
     }
     hf_section_enter();
     hf_part_begin(&keeper->part, open->type, &open->id, hf_engine_now(engine), open->step);

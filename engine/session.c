@@ -92,24 +92,34 @@ void hf_sessions_free(hf_engine *engine) {
 
 /* ---- names ------------------------------------------------------------------------------------------------------- */
 
-hf_session_name *hf_session_name_of(hf_engine *engine, const void *bytes, size_t length, uint32_t number, bool *made) {
+/* The next number of a session. Under sessions_mutex, or in replay. */
+static int take_number(hf_engine *engine, uint32_t *number) {
+    if (engine->next_session > HF_MAX_SESSION_NUMBER) {
+        return hf_fail(HF_ESESSIONS, "the numbers of sessions are used up: at most %u", HF_MAX_SESSION_NUMBER);
+    }
+    *number = engine->next_session++;
+    return HF_SUCCESS;
+}
+
+int hf_session_name_of(hf_engine *engine, const void *bytes, size_t length, uint32_t number, hf_session_name **entry, bool *made) {
     *made = false;
     for (hf_session_name *name = engine->names; name; name = name->next) {
         if (strlen(name->name) == length && memcmp(name->name, bytes, length) == 0) {
-            return name;
+            *entry = name;
+            return HF_SUCCESS;
         }
     }
-    hf_session_name *name = calloc(1, sizeof *name);
+    int error = number ? HF_SUCCESS : take_number(engine, &number);
+    hf_session_name *name = error ? NULL : calloc(1, sizeof *name);
     if (!name) {
-        (void)hf_fail(HF_ENOMEM, "no memory for a session's name");
-        return NULL;
+        return error ? error : hf_fail(HF_ENOMEM, "no memory for a session's name");
     }
     memcpy(name->name, bytes, length);
-    name->number = number ? number : engine->next_session++;
+    name->number = number;
     name->next = engine->names;
-    engine->names = name;
+    engine->names = *entry = name;
     *made = true;
-    return name;
+    return HF_SUCCESS;
 }
 
 /* ---- opening ----------------------------------------------------------------------------------------------------- */
@@ -157,9 +167,10 @@ static int announce(hf_session *session) {
 
 static int open_named(hf_engine *engine, hf_session *session, const char *name) {
     bool made;
-    hf_session_name *entry = hf_session_name_of(engine, name, strlen(name), 0, &made);
-    if (!entry) {
-        return HF_ENOMEM;
+    hf_session_name *entry;
+    int error = hf_session_name_of(engine, name, strlen(name), 0, &entry, &made);
+    if (error) {
+        return error;
     }
     if (entry->is_open) {
         return hf_fail(HF_EBUSY, "session \"%s\" is open already", name);
@@ -167,7 +178,7 @@ static int open_named(hf_engine *engine, hf_session *session, const char *name) 
     hf_store_relaxed(&session->number, entry->number); /* relaxed: the log writer reads it behind G1 */
     session->name = entry;
     session->position = hf_load_relaxed(&entry->position); /* relaxed: edge N2 is the mutex */
-    int error = made ? announce(session) : HF_SUCCESS;
+    error = made ? announce(session) : HF_SUCCESS;
     if (error) {
         session->name = NULL; /* the name stays without a record: never open, it is announced the next time */
         engine->names = entry->next;
@@ -192,7 +203,9 @@ static int open_struct(hf_engine *engine, const char *name, hf_session **made) {
     if (name) {
         error = open_named(engine, session, name);
     } else {
-        hf_store_relaxed(&session->number, engine->next_session++); /* relaxed: the log writer reads it behind G1 */
+        uint32_t number = 0;
+        error = take_number(engine, &number);
+        hf_store_relaxed(&session->number, number); /* relaxed: the log writer reads it behind G1 */
     }
     if (error) {
         return error;

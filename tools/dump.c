@@ -93,14 +93,8 @@ static int print_records(hf_dump *dump) {
     return HF_EXIT_FINE;
 }
 
-/* Read is all that is kept, wherever the selection begins: SKUs get their names on the way. */
 static int open_log(hf_dump *dump) {
     int error = hf_log_open(dump->directory, dump->selection.from_epoch, &dump->log);
-    if (!error && dump->selection.from_epoch) {
-        hf_log_close(dump->log);
-        dump->log = NULL;
-        error = hf_log_open(dump->directory, 0, &dump->log);
-    }
     return error ? error : hf_select_begin(&dump->selection, dump->directory);
 }
 

@@ -85,7 +85,7 @@ static void name_sku(hf_ledger *ledger, hf_ledger_sku *sku, const void *name, ui
     sku->name_length = length;
 }
 
-static void step_sku(hf_ledger *ledger, const hf_record_line *line) {
+static void step_sku(hf_ledger *ledger, const hf_record_line *line, bool counts) {
     hf_ledger_sku *sku = sku_of(ledger, line->sku);
     if (!sku)
         return;
@@ -96,6 +96,8 @@ static void step_sku(hf_ledger *ledger, const hf_record_line *line) {
     sku->steps++;
     if (line->version > sku->version)
         sku->version = line->version;
+    if (counts && line->version > sku->counted)
+        sku->counted = line->version;
     ledger->steps++;
 }
 
@@ -304,7 +306,7 @@ static void close_open(hf_ledger *ledger, hf_open_operation *open) {
     ledger->open[ledger->open_count] = (hf_open_operation){0};
 }
 
-static void add_effect(hf_ledger *ledger, hf_open_operation *open, const hf_record_line *line) {
+static void add_effect(hf_ledger *ledger, hf_open_operation *open, const hf_record_line *line, bool gives) {
     size_t i = 0;
     uint32_t sku = hf_ledger_place(ledger, line->sku);
     while (i < open->effect_count && open->effects[i].sku != sku)
@@ -314,8 +316,11 @@ static void add_effect(hf_ledger *ledger, hf_open_operation *open, const hf_reco
         return;
     if (i == open->effect_count)
         open->effects[open->effect_count++] = (hf_effect){.sku = sku};
-    open->effects[i].on_hand += line->on_hand_change;
-    open->effects[i].reserved += line->reserved_change;
+    hf_effect *effect = &open->effects[i];
+    effect->on_hand += line->on_hand_change;
+    effect->reserved += line->reserved_change;
+    effect->owed += gives ? -line->quantity : line->quantity;
+    effect->version = gives ? effect->version : line->version;
 }
 
 static bool decides_first(hf_record_type type) {
@@ -331,7 +336,7 @@ static void take_recovery(hf_ledger *ledger, const hf_record *record) {
         return;
     }
     for (uint32_t i = 0; i < record->line_count; i++)
-        add_effect(ledger, open, &record->lines[i]);
+        add_effect(ledger, open, &record->lines[i], record->parts & HF_PART_GIVE);
 }
 
 static void take_part(hf_ledger *ledger, const hf_record *record) {
@@ -349,7 +354,7 @@ static void take_part(hf_ledger *ledger, const hf_record *record) {
         return;
     open->is_headless |= !is_first && !was_open;
     for (uint32_t i = 0; i < record->line_count; i++)
-        add_effect(ledger, open, &record->lines[i]);
+        add_effect(ledger, open, &record->lines[i], gives);
     open->deadline_ms = record->deadline_ms ? record->deadline_ms : open->deadline_ms;
     open->user = record->user ? record->user : open->user;
     if (decides_first(record->type) ? !was_open : is_last && !gives)
@@ -372,7 +377,7 @@ void hf_ledger_take(hf_ledger *ledger, const hf_record *record) {
     if (record->time_ms > ledger->time_ms)
         ledger->time_ms = record->time_ms;
     for (uint32_t i = 0; i < record->line_count; i++)
-        step_sku(ledger, &record->lines[i]);
+        step_sku(ledger, &record->lines[i], record->type == HF_RECORD_COUNT);
     if (record->type == HF_RECORD_SKU) {
         hf_ledger_sku *sku = sku_of(ledger, record->number);
         if (sku) {
@@ -397,8 +402,9 @@ void hf_ledger_take(hf_ledger *ledger, const hf_record *record) {
 static void give_back(const hf_ledger *ledger, const hf_open_operation *open, hf_ledger_sum *sums) {
     for (size_t i = 0; i < open->effect_count; i++) {
         const hf_effect *effect = &open->effects[i];
-        if (effect->sku < ledger->sku_room && (effect->on_hand || effect->reserved)) {
-            sums[effect->sku].on_hand -= effect->on_hand;
+        if (effect->sku < ledger->sku_room && effect->owed) {
+            bool was_counted = ledger->skus[effect->sku].counted > effect->version;
+            sums[effect->sku].on_hand -= was_counted ? 0 : effect->on_hand;
             sums[effect->sku].reserved -= effect->reserved;
             sums[effect->sku].steps++;
         }
@@ -447,7 +453,7 @@ void hf_ledger_sums(hf_ledger *ledger, hf_ledger_sum *sums) {
 static bool is_settled(const hf_ledger *ledger, const hf_open_operation *open) {
     if (!decides_first(open->type)) {
         for (size_t i = 0; i < open->effect_count; i++)
-            if (open->effects[i].on_hand || open->effects[i].reserved)
+            if (open->effects[i].owed)
                 return false;
         return true;
     }

@@ -4,8 +4,8 @@
  * Guarantees
  *   A  At the end of every epoch it is what the records up to there add up to, in whatever order they stand within an
  *      epoch: counters by their changes, a reservation by its highest step.
- *   B  hf_ledger_sums adds what recovery would do to operations that are not decided there: taking ones are given back,
- *      releasing ones completed.
+ *   B  hf_ledger_sums adds what recovery would do to operations that are not decided there: taking ones are given back
+ *      (but for on_hand, where it was counted since), releasing ones completed.
  *   C  Memory is that of SKUs, live reservations and one epoch's ended ones. A SKU has a place here, from 1 in the order
  *      in which they were met: its number in the log may be anything that a file says.
  *   D  Where the log does not begin with its first record, counters are relative to the beginning, and a reservation
@@ -30,6 +30,7 @@ typedef struct hf_ledger_sku {
     int64_t on_hand, reserved;
     uint64_t steps;
     uint64_t version; /* after the last step; 0: none */
+    uint64_t counted; /* after the last stock count; 0: none */
 } hf_ledger_sku;
 
 typedef struct hf_ledger_line {
@@ -69,6 +70,8 @@ static inline const hf_ledger_line *hf_claim_lines(const hf_claim *claim) {
 /* What an operation that is not decided yet has done to one SKU. */
 typedef struct hf_effect {
     uint32_t sku; /* place */
+    int64_t owed; /* of a taking one: units that were not given back yet */
+    uint64_t version; /* after it was taken */
     int64_t on_hand, reserved;
 } hf_effect;
 

@@ -164,6 +164,32 @@ Test(log, names_are_known_wherever_reading_begins) {
     }
 }
 
+/* What is read for names only may be let go meanwhile; what was asked for was not. */
+Test(log, checkpoints_that_are_taken_meanwhile_do_no_harm) {
+    fixture f;
+    fixture_begin(&f);
+    receive(&f, "a", "early", 10);
+    MUST(hf_poll(f.engine));
+    MUST(hf_checkpoint(f.engine));
+    receive(&f, "b", "late", 10);
+    for (unsigned i = 0; i < 900; i++) { /* an epoch each: more than three segments */
+        hf_reply reply;
+        MUST(hf_receive(f.session, harness_id(1, i), line_of("early", 1), &reply));
+        MUST(hf_poll(f.engine));
+    }
+    hf_log *log = open_log(&f, hf_durable(f.engine) + 1);
+    MUST(hf_checkpoint(f.engine));
+    MUST(hf_checkpoint(f.engine));
+    MUST(hf_checkpoint(f.engine));
+    uint64_t epoch = purchase(&f, "p", "late", 1).ticket;
+    MUST(hf_poll(f.engine));
+    const hf_record *record = next_operation(log);
+    cr_assert(record && record->epoch == epoch);
+    cr_assert(record->lines[0].name && record->lines[0].name_length == 4 && memcmp(record->lines[0].name, "late", 4) == 0);
+    hf_log_close(log);
+    fixture_end(&f);
+}
+
 Test(log, follows_over_segments_and_restarts) {
     fixture f;
     unsigned seen = 0;

@@ -11,9 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- a log
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* ---- a log ------------------------------------------------------------------------------------------------------- */
 
 enum { MADE_ROOM = 16 << 20 };
 
@@ -92,9 +90,7 @@ static void made_close(made_log *log) {
     free(log->bytes);
 }
 
-/* ---- records
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- records ----------------------------------------------------------------------------------------------------- */
 
 #define MADE_STEP(n) (HARNESS_EPOCH_MS << HF_STEP_BITS | (n)) /* of a life that began at the beginning: 1 */
 #define MADE_LINES(...)                                                                                                \
@@ -104,8 +100,7 @@ static void made_close(made_log *log) {
 #define MADE_NAME(log, kind, its_number, its_name)                                                                     \
     MADE(log, kind, .number = (its_number), .name = (its_name), .name_length = (uint32_t)strlen(its_name))
 
-/* ---- a checkpoint
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- a checkpoint ------------------------------------------------------------------------------------------------ */
 
 enum { MADE_HEADER = 128, MADE_BLOCK = 32, MADE_SKUS = 1, MADE_IDS, MADE_SESSIONS, MADE_END };
 

@@ -80,9 +80,7 @@ static int64_t on_hand(world *w, const char *name) {
     return stock.on_hand;
 }
 
-/* ---- entries
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* ---- entries ----------------------------------------------------------------------------------------------------- */
 
 static const uint64_t too_late = HF_MAX_TIME_MS + 1, no_version = UINT64_C(1) << HF_VERSION_BITS,
                       too_many = HF_COUNTER_MASK + 1;
@@ -191,7 +189,7 @@ Test(checkpoint, refuses_a_sku_that_cannot_be) {
 }
 
 Test(checkpoint, refuses_a_session_that_cannot_be) {
-    expect_read("a good one", MADE_SESSIONS, entry_of_session(UINT32_MAX - 1, HF_MAX_SESSION_NAME));
+    expect_read("a good one", MADE_SESSIONS, entry_of_session(UINT32_MAX - 2, HF_MAX_SESSION_NAME));
     expect_refused("half of it", MADE_SESSIONS, cut(entry_of_session(4, 9), 6));
     expect_refused("number 0", MADE_SESSIONS, entry_of_session(0, 9));
     expect_refused("a number beyond all", MADE_SESSIONS, entry_of_session(UINT32_MAX, 9));
@@ -226,9 +224,7 @@ Test(checkpoint, refuses_an_id_that_cannot_be) {
     expect_refused("a version beyond all", MADE_IDS, LIFE(version, no_version));
 }
 
-/* ---- blocks
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
 static void an_end_of_other_entries(made_checkpoint *c) { hf_put64(c->bytes + c->block + 8, 2); }
 static void an_end_with_a_payload(made_checkpoint *c) {
@@ -267,8 +263,7 @@ Test(checkpoint, passes_over_one_whose_blocks_do_not_fit) {
     }
 }
 
-/* ---- walking over them
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- walking over them ------------------------------------------------------------------------------------------- */
 
 typedef struct seen {
     uint64_t epochs[40];
@@ -411,9 +406,7 @@ Test(checkpoint, names_are_told_as_far_as_they_can_be) {
     end(&w);
 }
 
-/* ---- writing
- * ----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 enum { LARGE_SKUS = 4600, LARGE_IDS = 26000, LARGE_SESSIONS = 16500 }; /* more than a block's room of each */
 
@@ -592,9 +585,7 @@ Test(checkpoint, one_that_vanishes_at_once) {
     end(&w);
 }
 
-/* ---- hf_repair
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- hf_repair --------------------------------------------------------------------------------------------------- */
 
 enum { EPOCHS = 20, DAMAGED = 10 };
 

@@ -310,6 +310,33 @@ static book *recovered(int64_t quantity) {
     return b;
 }
 
+/* As recovery does: on_hand stays as it was counted after the units were taken; before that it is corrected by the count. */
+Test(ledger, a_count_since_the_taking_is_not_added_to) {
+    for (int after = 0; after < 2; after++) {
+        for (int recovered = 0; recovered < 2; recovered++) {
+            book *b = begin(true);
+            take(b, RECORD(RECEIVE, 1, "in", 1, 0, line(1, 10, 10, 0, 1)));
+            if (after) {
+                take(b, RECORD(PURCHASE, 2, "p", 1, HF_PART_OPEN, line(1, 3, -3, 0, 2)));
+                take(b, RECORD(COUNT, 2, "n", 1, 0, line(1, 12, 5, 0, 3)));
+            } else {
+                take(b, RECORD(COUNT, 2, "n", 1, 0, line(1, 15, 5, 0, 2)));
+                take(b, RECORD(PURCHASE, 2, "p", 1, HF_PART_OPEN, line(1, 3, -3, 0, 3)));
+            }
+            end_epoch(b);
+            expect_sum(b, 1, after ? 12 : 15, 0, 4); /* with the step that gives it back */
+            if (recovered) {
+                take(b, (hf_record){.type = HF_RECORD_RECOVERY, .epoch = 3, .number = 2});
+                take(b, RECORD(PURCHASE, 3, "p", 1, HF_PART_GIVE | HF_PART_RECOVERY, line(1, 3, after ? 0 : 3, 0, 4)));
+                end_epoch(b);
+                expect_sum(b, 1, after ? 12 : 15, 0, 4);
+                cr_expect_eq(b->ledger.unsettled, 0u, "it was given back");
+            }
+            end(b);
+        }
+    }
+}
+
 Test(ledger, a_recovery_that_gives_back_too_little_or_nothing_is_found) {
     book *b = recovered(3);
     cr_expect_eq(b->ledger.unsettled, 0u);

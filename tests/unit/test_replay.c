@@ -98,8 +98,7 @@ static uint64_t undone(const world *w) {
     return stats.undone;
 }
 
-/* ---- what is refused
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- what is refused --------------------------------------------------------------------------------------------- */
 
 static hf_step lines_of_one[HF_MAX_LINES];
 
@@ -238,31 +237,59 @@ static void a_record_of_no_type_among_names(made_log *log) {
     made_bytes(log, "", 1);
 }
 
+/* It never ends, so no reservation would come of it. */
+static void an_open_operation_of_too_many_lines(made_log *log) {
+    made_chunk(log, 1, false);
+    MADE(log, RECEIVE, .id = id_of(8), MADE_LINES({1, 100000, 0, 2}));
+    MADE(log, PURCHASE, .id = id_of(9), .parts = HF_PART_OPEN, .steps = fill_many(3), .step_count = HF_MAX_LINES);
+    MADE(log, PURCHASE, .id = id_of(9), .parts = HF_PART_OPEN | HF_PART_CONTINUED, .steps = fill_many(3 + HF_MAX_LINES),
+         .step_count = 1);
+}
+
+/* Sold was what an operation had brought that is to be undone. */
+static void an_open_operation_whose_units_are_gone(made_log *log) {
+    made_chunk(log, 1, false);
+    MADE(log, RECEIVE, .id = id_of(8), .parts = HF_PART_OPEN, MADE_LINES({1, 5, 0, 2}));
+    made_chunk(log, 2, false);
+    MADE(log, PURCHASE, .id = id_of(9), MADE_LINES({1, 105, 0, 3}));
+}
+
+static void a_session_beyond_all(made_log *log) {
+    made_chunk(log, UINT32_MAX, false);
+    MADE(log, RECEIVE, .id = id_of(8), MADE_LINES({1, 1, 0, 2}));
+}
+
 static const struct refusal {
     const char *name;
     void (*make)(made_log *log); /* the epoch that is refused, the last one */
     const char *words;
 } refusals[] = {
 #define X(function, words) {#function, function, words},
-    X(a_step_of_no_sku, "a step of a SKU that was never named") X(a_step_of_no_sku_far_off,
-                                                                  "a step of a SKU that was never named")
-        X(two_numbers_of_a_sku, "one SKU has two numbers, or one number two SKUs") X(
-            two_skus_of_a_number, "one SKU has two numbers, or one number two SKUs") X(two_numbers_of_a_session,
-                                                                                       "one session has two numbers")
-            X(a_zero_in_a_session_name, "a session's name has a zero byte") X(no_line, "an operation without a line")
-                X(a_part_of_nothing, "a record goes on with an operation that did not begin")
-                    X(a_part_of_another, "a record goes on with an operation that did not begin")
-                        X(a_part_of_another_id, "a record goes on with an operation that did not begin")
-                            X(too_many_lines, "too many lines") X(a_change_of_what_has_ended,
-                                                                  "an id that has ended is changed")
-                                X(changes_of_what_will_have_ended, "an id that has ended is changed")
-                                    X(a_gap_of_versions, "expected no gap and no repeat")
-                                        X(less_than_nothing, "on_hand -1, reserved 0")
-                                            X(the_end_of_a_chunk_behind_the_epoch, "a chunk is malformed")
-                                                X(a_chunk_of_no_length, "a chunk is malformed")
-                                                    X(bytes_behind_the_last_chunk, "a chunk is malformed")
-                                                        X(a_record_of_no_type, "a record is malformed")
-                                                            X(a_record_of_no_type_among_names, "a record is malformed")
+    // clang-format off
+    X(a_step_of_no_sku, "a step of a SKU that was never named")
+    X(a_step_of_no_sku_far_off, "a step of a SKU that was never named")
+    X(two_numbers_of_a_sku, "one SKU has two numbers, or one number two SKUs")
+    X(two_skus_of_a_number, "one SKU has two numbers, or one number two SKUs")
+    X(two_numbers_of_a_session, "one session has two numbers")
+    X(a_zero_in_a_session_name, "a session's name has a zero byte")
+    X(no_line, "an operation without a line")
+    X(a_part_of_nothing, "a record goes on with an operation that did not begin")
+    X(a_part_of_another, "a record goes on with an operation that did not begin")
+    X(a_part_of_another_id, "a record goes on with an operation that did not begin")
+    X(too_many_lines, "too many lines")
+    X(a_change_of_what_has_ended, "an id that has ended is changed")
+    X(changes_of_what_will_have_ended, "an id that has ended is changed")
+    X(a_gap_of_versions, "expected no gap and no repeat")
+    X(less_than_nothing, "on_hand -1, reserved 0")
+    X(the_end_of_a_chunk_behind_the_epoch, "a chunk is malformed")
+    X(a_chunk_of_no_length, "a chunk is malformed")
+    X(bytes_behind_the_last_chunk, "a chunk is malformed")
+    X(a_record_of_no_type, "a record is malformed")
+    X(a_record_of_no_type_among_names, "a record is malformed")
+    X(an_open_operation_of_too_many_lines, "too many lines")
+    X(an_open_operation_whose_units_are_gone, "an operation that was left open has taken what was not there")
+    X(a_session_beyond_all, "a session's number is beyond all")
+    // clang-format on
 #undef X
 };
 
@@ -309,8 +336,7 @@ Test(replay, more_ids_than_max_reservations) {
     end(&w);
 }
 
-/* ---- what is read
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- what is read ------------------------------------------------------------------------------------------------ */
 
 /* Positions of sessions that take turns, one of them without a name; and numbers that do not come in order. */
 Test(replay, positions_go_to_the_session_that_told_them) {
@@ -474,8 +500,7 @@ Test(replay, a_release_of_nothing_owes_nothing) {
     end(&w);
 }
 
-/* ---- beside a checkpoint
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- beside a checkpoint ----------------------------------------------------------------------------------------- */
 
 /* A checkpoint of SKU "a" with 50 units, version 9, from which replay starts at the epoch in the making. */
 static void make_checkpoint(world *w) {
@@ -532,8 +557,7 @@ Test(replay, in_a_later_epoch_it_must_have_begun) {
     end(&w);
 }
 
-/* ---- room in the ring
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- room in the ring -------------------------------------------------------------------------------------------- */
 
 /* The open makes the ring fit; who does not, is told. */
 Test(replay, resolving_says_that_the_ring_is_too_small) {
@@ -565,9 +589,7 @@ Test(replay, resolving_says_that_the_ring_is_too_small) {
     end(&w);
 }
 
-/* ---- memory
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- memory ------------------------------------------------------------------------------------------------------ */
 
 /* Whatever replay keeps in memory of its own: SKUs of long names and far numbers, operations left open, changes put
  * aside, blocks. */
@@ -644,3 +666,34 @@ static void lack_memory(void (*make)(world *w), unsigned kinds, uint64_t least) 
 Test(replay, says_when_memory_is_missing) { lack_memory(make_everything, MEMORY_HEAP, 20); }
 Test(replay, says_when_memory_for_ids_and_lines_is_missing) { lack_memory(make_many, MEMORY_MAPS, 5); }
 Test(replay, says_when_memory_for_many_is_missing) { lack_memory(make_many, MEMORY_HEAP, 5); }
+
+/* ---- the log's reader -------------------------------------------------------------------------------------------- */
+
+/* What could not be read is not gone round: the second call says what the first did. */
+Test(replay, a_reader_stops_for_good_where_a_chunk_is_malformed) {
+    char directory[HARNESS_PATH];
+    made_log made;
+    hf_log *log;
+    hf_record record;
+    harness_directory(directory);
+    made_open(&made, hf_files_system(), directory);
+    made_chunk(&made, 1, true);
+    MADE_NAME(&made, SKU, 1, "a");
+    MADE(&made, RECEIVE, .id = id_of(1), MADE_LINES({1, 1, 0, 1}));
+    made_commit(&made);
+    made_chunk(&made, 1, false);
+    MADE(&made, RECEIVE, .id = id_of(2), MADE_LINES({1, 1, 0, 2}));
+    made_end_chunk(&made);
+    made_bytes(&made, "\1\0\0\0\377\0\0\0", 8); /* a chunk that says it is longer than what is left */
+    made_commit(&made);
+    made_close(&made);
+    MUST(hf_log_open(directory, 0, &log));
+    cr_expect_eq(hf_log_next(log, &record), 1);
+    cr_expect_eq(hf_log_next(log, &record), 1);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(hf_log_next(log, &record), HF_ECORRUPT, "call %d", i);
+        cr_expect(strstr(hf_error_detail(), directory) && strstr(hf_error_detail(), "epoch 2:"), "%s", hf_error_detail());
+    }
+    hf_log_close(log);
+    harness_remove(directory);
+}
