@@ -463,7 +463,8 @@ static int begin_life(hf_replay *replay, const hf_entry *entry, const hf_open_op
                            .user = entry->user,
                            .lines = open ? open->lines : entry->steps,
                            .line_count = !lasts ? 0 : open ? open->line_count : entry->step_count};
-    return life.line_count <= HF_MAX_LINES ? add_life(replay, number, &life) : corrupt(replay, "too many lines");
+    assert(life.line_count <= HF_MAX_LINES); /* by take_part, or by the record's own bound */
+    return add_life(replay, number, &life);
 }
 
 /* A late confirmation of an id that replay forgot before the engine did: it is remembered from its end on. */
