@@ -536,7 +536,21 @@ static void load_lines(hf_call *call, const hf_slot *slot) {
     call->line_count = count;
 }
 
-/* Every unit is taken: the reservation is confirmed. It has no lines any more. */
+/* The claimed slot's word becomes one of an end. It has no lines any more. */
+static inline void end_life(hf_call *call, hf_slot *slot, uint64_t word, bool has_expired) {
+    hf_session *session = call->session;
+    hf_slot_set_when(slot, call->now_ms);
+    hf_retire_lines(session, slot);
+    hf_slot_set_facts(slot, hf_slot_version(slot), 0);
+    hf_store_release(&slot->word, word); /* edge R1 */
+    if (!has_expired) {                  /* else it is on somebody's list since then */
+        hf_tally(session, live_ended);
+        hf_hint_died(session, call->slot);
+        hf_remember(session, call->slot, call->now_ms);
+    }
+}
+
+/* Every unit is taken: the reservation is confirmed. */
 static hf_verdict decide_confirm(hf_call *call, hf_slot *slot, uint64_t step, bool late, uint64_t version) {
     hf_session *session = call->session;
     hf_reply *reply = call->reply;
@@ -544,15 +558,7 @@ static hf_verdict decide_confirm(hf_call *call, hf_slot *slot, uint64_t step, bo
     reply->version = version;
     reply->outcome = late ? HF_OUTCOME_CONFIRMED_LATE : HF_OUTCOME_OK;
     reply->state = HF_STATE_CONFIRMED;
-    hf_slot_set_when(slot, call->now_ms);
-    hf_retire_lines(session, slot);
-    hf_slot_set_facts(slot, hf_slot_version(slot), 0);
-    hf_store_release(&slot->word, hf_slot_word(step, HF_SLOT_CONFIRMED)); /* edge R1 */
-    if (!late) { /* else it is on somebody's list since it expired */
-        hf_tally(session, live_ended);
-        hf_hint_died(session, call->slot);
-        hf_remember(session, call->slot, call->now_ms);
-    }
+    end_life(call, slot, hf_slot_word(step, HF_SLOT_CONFIRMED), late);
     return HF_DONE;
 }
 
@@ -607,13 +613,7 @@ static hf_verdict release_reserved(hf_call *call, uint64_t word, bool *moved) {
     reply->ticket = hf_part_end(&session->part, HF_OUTCOME_OK, position_of(call));
     reply->outcome = HF_OUTCOME_OK;
     reply->state = HF_STATE_CANCELLED;
-    hf_slot_set_when(slot, call->now_ms);
-    hf_retire_lines(session, slot);
-    hf_slot_set_facts(slot, hf_slot_version(slot), 0);
-    hf_store_release(&slot->word, hf_slot_word(step, HF_SLOT_CANCELLED)); /* edge R1 */
-    hf_tally(session, live_ended);
-    hf_hint_died(session, call->slot);
-    hf_remember(session, call->slot, call->now_ms);
+    end_life(call, slot, hf_slot_word(step, HF_SLOT_CANCELLED), false);
     return HF_DONE;
 }
 
