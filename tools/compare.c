@@ -17,7 +17,7 @@ typedef struct comparison {
 
     hf_ledger *ledger; /* the other, if it is one */
     hf_ledger_sum *sums;
-    hf_sku **handles; /* of the session's engine, by the ledger's number */
+    hf_sku **handles; /* of the session's engine, by the ledger's place */
 } comparison;
 
 /* ---- an engine against an engine --------------------------------------------------------------------------------- */

@@ -428,6 +428,7 @@ static int arrange(hf_past *past) {
     arrangement *order = calloc(past->sku_count + 1, sizeof *order);
     size_t *now = calloc(past->sku_count + 1, sizeof *now), kept = 0;
     for (size_t i = 0; order && now && i < past->sku_count; i++) {
+        now[i] = SIZE_MAX;
         if (past->skus[i].version)
             order[kept++] = (arrangement){past->skus[i], i};
         else

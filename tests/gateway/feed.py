@@ -170,4 +170,17 @@ def old_log_is_gone():
         check(int(pairs(oldest)["at"].split("-")[0]) > 1, "0 is the oldest kept")
 
 
-main(what_happened, resumable_at_every_event, prefixes, blocking, pushed, limits, old_log_is_gone)
+def pushes_end_with_the_protocol():
+    """RESP2 knows no pushes: none comes behind HELLO 2, where it would be taken for a reply."""
+    with Gateway() as gateway, gateway.connect() as wire, gateway.connect() as other:
+        wire("HELLO", 3)
+        wire("HF.EVENTS", "FROM", "$", "SKU", "nothing", "PUSH")
+        wire("HELLO", 2)
+        until = time.monotonic() + 1.5  # positions are told once a second
+        while time.monotonic() < until:
+            other.order("HF.RECEIVE", f"r{random.random()}", "apple", 1)
+        same(wire("PING"), "PONG", "the reply of the request before it")
+        same(info(other)["feeds"], "0", "it has ended")
+
+
+main(pushes_end_with_the_protocol, what_happened, resumable_at_every_event, prefixes, blocking, pushed, limits, old_log_is_gone)

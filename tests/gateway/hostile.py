@@ -75,6 +75,12 @@ def half_open():
         same(fields(wire.reply())["outcome"], "ok", "answered")
         same(pairs(wire.reply()[0])["on_hand"], 5, "all of it")
         check(wire.ended(), "then closed")
+        wire = gateway.connect()  # also where another thread has to look something up
+        wire.send(encode("HF.RECEIVE", "more", "apple", 1) + encode("HF.CANCELUSER", 7))
+        wire.socket.shutdown(socket.SHUT_WR)
+        same(fields(wire.reply())["outcome"], "ok", "answered before the job")
+        check(not isinstance(wire.reply(), Error), "the job's answer")
+        check(wire.ended(), "then closed")
         for _ in range(50):  # resets in the middle of everything
             wire = gateway.connect()
             wire.send(encode("HF.RECEIVE", f"x{random.random()}", "pear", 1) * 1 + b"*2\r\n$4\r\nEC")

@@ -145,9 +145,14 @@ def a_stop_drains():
 def a_slow_stop_is_cut_short():
     with Gateway(drain_ms=300, slow_reader_ms=60000) as gateway, gateway.connect() as wire:
         wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        wire("HF.RECEIVE", "in", "apple", 10)
+        wire("HF.CANCELONDISCONNECT", "ON")
+        same(wire.order("HF.RESERVE", "r", 600000, "apple", 1)["outcome"], "ok", "a reservation")
         wire.send(encode("ECHO", "x" * 60000) * 100)  # and reads nothing
         time.sleep(0.2)
         gateway.stop()
+    with Gateway(directory=gateway.directory) as gateway, gateway.connect() as wire:
+        same(pairs(wire("HF.RESERVATION", "r"))["state"], "cancelled", "its connection was closed, however late")
 
 
 def failed_disk():
@@ -157,19 +162,27 @@ def failed_disk():
         print("SKIPPED: failed_disk, a sanitized program cannot be given a preloaded library")
         return
     trigger = os.path.join(WORK, "broken")
-    with Gateway(env={"LD_PRELOAD": shim, "BROKEN_DISK": trigger}, metrics_listen="127.0.0.1:0",
-                 threads=2) as gateway, gateway.connect() as wire, gateway.connect() as other:
+    with Gateway(env={"LD_PRELOAD": shim, "BROKEN_DISK": trigger}, metrics_listen="127.0.0.1:0", batch_delay_us=200000,
+                 threads=2) as gateway, gateway.connect() as wire, gateway.connect() as other, gateway.connect() as fed:
         wire("HF.RECEIVE", "in", "apple", 10)
+        fed("HELLO", 3)
+        fed("HF.EVENTS", "FROM", 1, "PUSH")
+        same(fed.push()[1]["id"], "in", "an event")
         same(pairs(wire("HF.SESSION", "s"))["last"], 0, "a session")
         same(wire.order("HF.RESERVE", "durable", 600000, "apple", 1)["outcome"], "ok", "before")
         open(trigger, "w").close()
+        same(fed.push()[1]["id"], "durable", "another event")
+        fed.send(encode("HF.RESERVE", "c", 600000, "apple", 1))
         wire.send(encode("HF.RESERVE", "a", 600000, "apple", 1) + encode("HF.RESERVE", "b", 600000, "apple", 1) +
                   encode("PING"))
+        refused(fed.reply(), "HFPOISONED", "known after a restart")  # an order that was held
+        end = fed.push()
+        check(end[0] == "hf.end" and end[1].startswith("HFPOISONED"), "what was pushed behind it may be lost: told", end)
         refused(wire.reply(), "HFPOISONED", "known after a restart")
         refused(wire.reply(), "HFPOISONED")
         wire.reply()  # PING: behind them, refused with them or answered
         refused(wire("HF.SESSION"), "HFPOISONED", "known after a restart")  # its last number will never be durable
-        same(pairs(wire("HF.STOCK", "apple")[0])["reserved"], 3, "reads are served on that connection too")
+        same(pairs(wire("HF.STOCK", "apple")[0])["reserved"], 4, "reads are served on that connection too")
         wait_for(lambda: isinstance(other("HF.CONFIRM", "durable"), Error))
         refused(other("HF.CONFIRM", "durable"), "HFPOISONED")
         check(pairs(other("HF.STOCK", "apple")[0])["on_hand"] == 10, "reads are served")
@@ -181,9 +194,9 @@ def failed_disk():
     with Gateway(directory=gateway.directory) as gateway, gateway.connect() as wire:
         same(pairs(wire("HF.RESERVATION", "durable"))["state"], "live", "what was acknowledged is there")
         check(pairs(wire("HF.SESSION", "s"))["last"] in (1, 2, 3), "so is its number")
-        for id in ("a", "b"):
+        for id in ("a", "b", "c"):
             check(wire.order("HF.RESERVE", id, 600000, "apple", 1)["outcome"] in ("ok", "duplicate"), "asked again")
-        same(pairs(wire("HF.STOCK", "apple")[0])["reserved"], 3, "each once")
+        same(pairs(wire("HF.STOCK", "apple")[0])["reserved"], 4, "each once")
 
 
 main(metrics, top, readiness, log_lines, a_stop_drains, a_slow_stop_is_cut_short, failed_disk)

@@ -61,8 +61,8 @@ void connection_watch(hf_connection *connection) {
         return;
     if (!connection->paused && !connection->input_ended && !connection->ending)
         events |= UV_READABLE;
-    if ((connection->paused & PAUSE_JOB) && !connection->input_ended && !connection->ending)
-        events |= UV_DISCONNECT;
+    if (connection_waits_for_events(connection) && !connection->input_ended && !connection->ending)
+        events |= UV_DISCONNECT; /* who waits for ever; other jobs end by themselves, and are answered */
     if (connection->send_blocked)
         events |= UV_WRITABLE;
     if (events == connection->polled)
@@ -153,9 +153,12 @@ command_result connection_refuse(hf_connection *connection, gateway_error error,
 
 void connection_refuse_held(hf_connection *connection) {
     uint32_t replies = output_refuse_held(&connection->out);
+    bool any = replies > 0;
     for (; replies > 0; replies--)
         refuse_undurable(connection);
     output_mark_replies(&connection->out, 0, connection->worker->durable, uv_hrtime(), 0);
+    if (any)
+        events_cut(connection);
     connection_resume(connection, PAUSE_RING);
     connection_touch(connection);
 }
@@ -549,7 +552,7 @@ static void on_event(uv_poll_t *poll, int status, int events) {
         connection->send_blocked = false;
     if ((events & UV_READABLE) && may_read(connection))
         read_all(connection);
-    if ((events & UV_DISCONNECT) && !connection->closed && (connection->paused & PAUSE_JOB))
+    if ((events & UV_DISCONNECT) && !connection->closed && connection_waits_for_events(connection))
         connection_close(connection, END_CLIENT);
     worker_release(connection->worker);
 }

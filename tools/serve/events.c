@@ -24,9 +24,10 @@ enum {
 typedef struct hf_feed {
     hf_job job;
     const char *directory;
+    hf_engine *engine;
     access_user viewer; /* its prefixes are the server's */
     int protocol;
-    bool pushes, stopped;
+    bool pushes, stopped, is_cut;
     hf_text prefix; /* a copy */
     uint64_t wanted, block_ms;
     uint64_t started_ns; /* of the request at hand */
@@ -159,8 +160,13 @@ static void fail(hf_feed *feed, int error) {
     feed->log = NULL;
 }
 
+/* The reader reads names of SKUs from the newest checkpoint on, all in one call. Begun there, it is read in slices: others
+ * wait for the pool's threads too, and so does a stop. */
 static bool open_log(hf_feed *feed) {
-    int error = hf_log_open(feed->directory, feed->epoch, &feed->log);
+    hf_stats stats;
+    hf_stats_read(feed->engine, &stats);
+    uint64_t from = stats.checkpoint_epoch < feed->epoch ? stats.checkpoint_epoch : feed->epoch;
+    int error = hf_log_open(feed->directory, from, &feed->log);
     if (error) {
         fail(feed, error);
         return false;
@@ -277,6 +283,15 @@ static void push_position(hf_connection *connection, hf_feed *feed) {
     connection_push_end(connection);
 }
 
+static void push_end(hf_connection *connection, gateway_error error, const char *text) {
+    char why[320];
+    snprintf(why, sizeof why, "%s %s", gateway_error_prefix(error), text);
+    reply_push(&connection->writer, 2);
+    reply_text(&connection->writer, "hf.end");
+    reply_text(&connection->writer, why);
+    connection_push_end(connection);
+}
+
 static void push_found(hf_connection *connection, hf_feed *feed) {
     if (feed->events) {
         reply_raw(&connection->writer, output_bytes(&feed->slice), output_size(&feed->slice));
@@ -287,14 +302,14 @@ static void push_found(hf_connection *connection, hf_feed *feed) {
         push_position(connection, feed);
     }
     empty_slice(feed);
-    if (feed->error) {
-        reply_push(&connection->writer, 2);
-        reply_text(&connection->writer, "hf.end");
-        char why[320];
-        snprintf(why, sizeof why, "%s %s", gateway_error_prefix(error_of(feed->error)), feed->why);
-        reply_text(&connection->writer, why);
-        connection_push_end(connection);
-    }
+    if (feed->error)
+        push_end(connection, error_of(feed->error), feed->why);
+}
+
+/* Nothing more is pushed, not even what is found by now: what comes first is gone. */
+static void end_cut(hf_connection *connection, hf_feed *feed) {
+    push_end(connection, GATEWAY_POISONED, "events were not sent: ask on from behind the last that came");
+    drop(connection, feed);
 }
 
 static bool blocks_on(const hf_feed *feed) {
@@ -320,7 +335,9 @@ static void end_slice(hf_job *job, hf_connection *connection) {
         feed->error = HF_ENOMEM;
         snprintf(feed->why, sizeof feed->why, "an event does not fit into memory");
     }
-    if (feed->pushes) {
+    if (feed->is_cut && !feed->stopped) {
+        end_cut(connection, feed);
+    } else if (feed->pushes) {
         if (!feed->stopped)
             push_found(connection, feed);
         if (feed->error || feed->stopped)
@@ -388,6 +405,20 @@ void events_stop(hf_connection *connection) {
         return;
     }
     drop(connection, feed);
+}
+
+void events_cut(hf_connection *connection) {
+    hf_feed *feed = connection->feed;
+    if (!feed || !feed->pushes || feed->stopped)
+        return;
+    feed->is_cut = true;
+    if (connection->job != &feed->job)
+        end_cut(connection, feed);
+}
+
+void events_stop_pushes(hf_connection *connection) {
+    if (connection->feed && connection->feed->pushes)
+        events_stop(connection);
 }
 
 /* ---- the command ------------------------------------------------------------------------------------------------- */
@@ -462,6 +493,7 @@ static hf_feed *make_feed(hf_connection *connection, const hf_question *asked) {
         memcpy(prefix, asked->prefix.bytes, asked->prefix.length);
     feed->prefix = (hf_text){prefix, asked->prefix.length};
     feed->directory = connection->worker->server->settings->dir;
+    feed->engine = connection->worker->server->engine;
     feed->viewer = *connection->user;
     feed->epoch = asked->epoch;
     feed->index = asked->index;

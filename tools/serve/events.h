@@ -23,6 +23,10 @@ void events_go_on(hf_connection *connection, bool in_any_case);
 void events_time_out(hf_connection *connection);
 /* Ends the feed; called when the connection ends too. */
 void events_stop(hf_connection *connection);
+/* A feed that pushes: the connection's protocol will know no pushes any more. */
+void events_stop_pushes(hf_connection *connection);
+/* What was pushed may be among what will never be sent: a feed that pushes ends, and says so. */
+void events_cut(hf_connection *connection);
 /* A blocking read waits for events, without a job. */
 bool connection_waits_for_events(const hf_connection *connection);
 

@@ -1,4 +1,5 @@
 /* What clients send by themselves: HELLO, AUTH, PING, ECHO, QUIT, RESET, SELECT. */
+#include "events.h"
 #include "number.h"
 #include "shared.h"
 #include "worker.h"
@@ -90,6 +91,8 @@ command_result hello_command(hf_connection *connection, const command_request *r
     if (has_name && !connection_set_name(connection, name))
         return connection_refuse(connection, GATEWAY_GENERAL,
                                  "Client names cannot contain spaces, newlines or special characters.");
+    if (protocol < 3)
+        events_stop_pushes(connection);
     connection->writer.protocol = (int)protocol;
     counter_set_relaxed(&connection->card.protocol, protocol); /* relaxed: shown by CLIENT LIST */
     reply_hello(connection);

@@ -13,7 +13,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum { SWEEP_MS = 100, CONNECTIONS_A_TURN = 64 };
+enum { SWEEP_MS = 100 };
 
 /* ---- messages from other threads --------------------------------------------------------------------------------- */
 
@@ -197,8 +197,11 @@ static void on_sweep(uv_timer_t *sweep) {
         else
             connection_sweep(connection, now_ns);
     }
-    if (late && !worker->connections)
+    if (late && !worker->connections) {
+        while (cancel_work_go_on(worker)) { /* as far as there is room: no turn comes after this */
+        }
         cancel_work_free(worker);
+    }
     if (worker->cancel_work)
         worker_keep_busy(worker);
 }
