@@ -90,7 +90,8 @@ static void add_batch(builder *b, unsigned step, fuzz_input *input) {
         set_field(at, field, fuzz_number(input, 8));
         header.link = hf_digest_of(at, HF_BATCH_HEADER - 16);
         memcpy(at + HF_BATCH_HEADER - 16, header.link.bytes, 16);
-        header.epoch = hf_get64(at + 48) < HF_BATCH_MAX_NUMBER / 2 ? hf_get64(at + 48) : header.epoch;
+        uint64_t epoch = hf_get64(at + 48); /* of which what comes next can be made well */
+        header.epoch = epoch > header.durable && epoch < HF_BATCH_MAX_NUMBER / 2 ? epoch : header.epoch;
         header.sequence = hf_get64(at + 88) < HF_BATCH_MAX_NUMBER / 2 ? hf_get64(at + 88) : header.sequence;
     }
     b->last = header;
