@@ -25,15 +25,14 @@ static pthread_mutex_t growth = PTHREAD_MUTEX_INITIALIZER; /* one pool grows at 
 
 static hf_pool_link *link_of(const hf_pool *pool, uint32_t number) { return hf_pool_cell(pool, number); }
 
-/* Asks for huge pages. */
-static void advise(const hf_pool *pool, uint64_t from, uint64_t to) {
-    if (to > from) {
-        (void)madvise(pool->cells + from * HF_POOL_CELL, (to - from) * HF_POOL_CELL, MADV_HUGEPAGE); /* works without */
-    }
+/* Of so many cells, those for which huge pages are asked. The first step beyond what was expected comes in small ones: a peak that
+ * needed a few cells more leaves a few of those behind. */
+static uint64_t huge_cells(const hf_pool *pool, uint64_t cells) {
+    bool is_first_step = cells > pool->expected && cells <= pool->expected + HF_POOL_STEP;
+    return is_first_step ? pool->expected : cells;
 }
 
-/* Gives memory to cells up to `wanted`. The first step beyond what was expected comes in small pages: a peak that needed a few cells
- * more leaves a few of those behind. */
+/* Gives memory to cells up to `wanted`. */
 static bool back(hf_pool *pool, uint64_t wanted) {
     bool done = true;
     pthread_mutex_lock(&growth);
@@ -44,9 +43,9 @@ static bool back(hf_pool *pool, uint64_t wanted) {
         done = mprotect(from, (cells - backed) * HF_POOL_CELL, PROT_READ | PROT_WRITE) == 0;
         if (done) {
             pool->expected = backed > 0 ? pool->expected : cells;
-            if (backed == 0 || cells > pool->expected + HF_POOL_STEP) {
-                advise(pool, pool->advised, cells);
-                pool->advised = cells;
+            uint64_t small = huge_cells(pool, backed), huge = huge_cells(pool, cells);
+            if (huge > small) {
+                (void)madvise(pool->cells + small * HF_POOL_CELL, (huge - small) * HF_POOL_CELL, MADV_HUGEPAGE); /* works without */
             }
             hf_store_release(&pool->backed, cells); /* edge P3 */
         } else {

@@ -40,7 +40,6 @@ typedef struct hf_pool {
     uint64_t limit;    /* cells there may be */
     uint64_t reserved; /* bytes of address space */
     uint64_t expected; /* cells that had memory from the beginning */
-    uint64_t advised;  /* cells for which huge pages were asked */
     uint32_t keep;     /* ready cells that a cache keeps */
     hf_word128 stack __attribute__((aligned(HF_CACHE_LINE))); /* { first cell of the first magazine + 1, changes } */
     uint64_t fresh;                                           /* cells from here on were never handed out */
