@@ -1,6 +1,6 @@
 /* The n-th allocation fails, for every n.
  *
- * malloc and its family, mmap and mprotect of the whole program go through the functions below (linked with --wrap): while a task
+ * malloc and its family, mmap and mprotect of the library go through tests/support/failing_memory.c: while a task
  * runs, the n-th of them fails, n raised until none does; once, and for good.
  *
  * Guarantees checked, for each task and n
@@ -10,96 +10,13 @@
  *   C  Nothing is left over: what was allocated and mapped is what it was, once all is closed.
  *   D  A directory whose open was refused opens.
  */
+#include "tests/support/failing_memory.c"
+
 #include "tests/support/harness.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
 
 #define U(value) ((unsigned long long)(value))
-
-/* ---- allocations ----------------------------------------------------------------------------------------------------------------- */
-
-static volatile struct { /* volatile: a compiler knows that malloc and free do not look at it */
-    bool counts; /* calls are counted, and fail */
-    bool ours;   /* what is allocated and freed is the test's */
-    bool maps;   /* only mmap and mprotect */
-    uint64_t calls, fail_from, fail_to, failed;
-    int64_t blocks, mapped; /* bytes */
-} memory;
-
-static bool fails_of(bool map) {
-    if (!memory.counts || (memory.maps && !map)) {
-        return false;
-    }
-    memory.calls++;
-    bool fail = memory.calls >= memory.fail_from && memory.calls < memory.fail_to;
-    memory.failed += fail;
-    errno = fail ? ENOMEM : errno;
-    return fail;
-}
-
-static bool fails(void) { return fails_of(false); }
-
-static void *gave(void *block) {
-    memory.blocks += block != NULL && !memory.ours;
-    return block;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
-void *__real_reallocarray(void *block, size_t count, size_t size);
-void *__real_aligned_alloc(size_t alignment, size_t size);
-char *__real_strdup(const char *text);
-void __real_free(void *block);
-void *__real_mmap(void *at, size_t size, int protection, int flags, int file, off_t offset);
-int __real_munmap(void *at, size_t size);
-int __real_mprotect(void *at, size_t size, int protection);
-
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-void *__wrap_reallocarray(void *block, size_t count, size_t size);
-void *__wrap_aligned_alloc(size_t alignment, size_t size);
-char *__wrap_strdup(const char *text);
-void __wrap_free(void *block);
-void *__wrap_mmap(void *at, size_t size, int protection, int flags, int file, off_t offset);
-int __wrap_munmap(void *at, size_t size);
-int __wrap_mprotect(void *at, size_t size, int protection);
-
-void *__wrap_malloc(size_t size) { return fails() ? NULL : gave(__real_malloc(size)); }
-void *__wrap_calloc(size_t count, size_t size) { return fails() ? NULL : gave(__real_calloc(count, size)); }
-void *__wrap_aligned_alloc(size_t alignment, size_t size) { return fails() ? NULL : gave(__real_aligned_alloc(alignment, size)); }
-char *__wrap_strdup(const char *text) { return fails() ? NULL : gave(__real_strdup(text)); }
-
-void *__wrap_realloc(void *block, size_t size) {
-    return fails() ? NULL : block ? __real_realloc(block, size) : gave(__real_realloc(block, size));
-}
-
-void *__wrap_reallocarray(void *block, size_t count, size_t size) {
-    return fails() ? NULL : block ? __real_reallocarray(block, count, size) : gave(__real_reallocarray(block, count, size));
-}
-
-void __wrap_free(void *block) {
-    memory.blocks -= block != NULL && !memory.ours;
-    __real_free(block);
-}
-
-void *__wrap_mmap(void *at, size_t size, int protection, int flags, int file, off_t offset) {
-    void *mapped = fails_of(true) ? MAP_FAILED : __real_mmap(at, size, protection, flags, file, offset);
-    memory.mapped += mapped == MAP_FAILED ? 0 : (int64_t)((size + 4095) / 4096 * 4096);
-    return mapped;
-}
-
-int __wrap_munmap(void *at, size_t size) {
-    memory.mapped -= (int64_t)((size + 4095) / 4096 * 4096);
-    return __real_munmap(at, size);
-}
-
-int __wrap_mprotect(void *at, size_t size, int protection) { return fails_of(true) ? -1 : __real_mprotect(at, size, protection); }
 
 /* ---- tasks ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -289,9 +206,9 @@ static void make_base(void) {
 }
 
 static char *state_of(hf_session *session) {
-    memory.ours = true;
+    watched.ours = true;
     char *text = harness_state(session);
-    memory.ours = false;
+    watched.ours = false;
     return text;
 }
 
@@ -328,24 +245,14 @@ static totals totals_of(hf_session *session) {
     return t;
 }
 
-static void free_state(char *text) {
-    memory.ours = true;
-    free(text);
-    memory.ours = false;
-}
-
-/* The task with the failures armed, or without. */
-static int run(const task *t, stage *s, uint64_t n, uint64_t times) {
-    memory.calls = memory.failed = 0;
-    memory.fail_from = n;
-    memory.fail_to = times > UINT64_MAX - n ? UINT64_MAX : n + times;
-    memory.maps = t->maps;
-    memory.counts = n > 0;
+/* The task with the failures armed, or without (n is 0). */
+static int run(const task *t, stage *s, uint64_t n, uint64_t times, bool *failed) {
+    memory_fail(n == 0 ? 0 : t->maps ? MEMORY_MAPS : MEMORY_MAPS | MEMORY_HEAP, n, times);
     int error = t->run(s);
-    memory.counts = false;
+    *failed = memory_failed() && n > 0;
     bool may_poison = t->seals && error == HF_EPOISONED && strstr(hf_error_detail(), "no memory");
-    CHECK(error == HF_SUCCESS || ((error == HF_ENOMEM || may_poison) && memory.failed > 0), "%s answers %s, %llu of %llu allocations failed", t->name,
-          hf_error_name(error), U(memory.failed), U(memory.calls));
+    CHECK(error == HF_SUCCESS || ((error == HF_ENOMEM || may_poison) && *failed), "%s answers %s in %llu allocations", t->name,
+          hf_error_name(error), U(watched.calls));
     CHECK(!error || hf_error_detail()[0], "%s: no detail", t->name);
     return error;
 }
@@ -370,19 +277,20 @@ static void try_again(const task *t, stage *s, const char *before) {
         CHECK(strcmp(before, after) == 0, "%s was refused, and changed\n%sto\n%s", t->name, before, after);
         CHECK(hf_reservation_read(s->session, harness_id(7, 0), &found, NULL, 0) == HF_ENOTFOUND, "%s was refused, and its id is known",
               t->name);
-        free_state(after);
+        free(after);
     }
     if (hf_health(s->engine) == HF_EPOISONED) {
         close_stage(s);
         open_stage(s);
     }
-    MUST(run(t, s, 0, 0));
+    bool failed;
+    MUST(run(t, s, 0, 0, &failed));
 }
 
 /* Once with the n-th allocation failing. false: none failed. */
 static bool once(const task *t, uint64_t n, uint64_t times, uint64_t *refused) {
     stage s = {0};
-    int64_t blocks = memory.blocks, mapped = memory.mapped;
+    int64_t blocks = watched.blocks, mapped = watched.mapped;
     harness_copy(base, s.directory);
     if (t->run == open_anew) {
         harness_remove(s.directory);
@@ -393,13 +301,13 @@ static bool once(const task *t, uint64_t n, uint64_t times, uint64_t *refused) {
         open_stage(&s);
         before = state_of(s.session);
     }
-    int error = run(t, &s, n, times);
-    bool failed = memory.failed > 0;
+    bool failed, again;
+    int error = run(t, &s, n, times, &failed);
     *refused += error != HF_SUCCESS;
     if (error && t->opens) {
-        CHECK(memory.blocks == blocks && memory.mapped == mapped, "%s was refused; %lld blocks and %lld mapped bytes are left", t->name,
-              (long long)(memory.blocks - blocks), (long long)(memory.mapped - mapped));
-        MUST(run(t, &s, 0, 0));
+        CHECK(watched.blocks == blocks && watched.mapped == mapped, "%s was refused; %lld blocks and %lld mapped bytes are left", t->name,
+              (long long)(watched.blocks - blocks), (long long)(watched.mapped - mapped));
+        MUST(run(t, &s, 0, 0, &again));
     } else if (error) {
         try_again(t, &s, before);
     }
@@ -412,11 +320,11 @@ static bool once(const task *t, uint64_t n, uint64_t times, uint64_t *refused) {
     open_stage(&s);
     totals recovered = totals_of(s.session);
     CHECK(memcmp(&whole, &recovered, sizeof whole) == 0, "%s, allocation %llu: opened again, it is another", t->name, U(n));
-    free_state(before);
+    free(before);
     close_stage(&s);
     harness_remove(s.directory);
-    CHECK(memory.blocks == blocks && memory.mapped == mapped, "%s, allocation %llu: %lld blocks and %lld mapped bytes are left", t->name,
-          U(n), (long long)(memory.blocks - blocks), (long long)(memory.mapped - mapped));
+    CHECK(watched.blocks == blocks && watched.mapped == mapped, "%s, allocation %llu: %lld blocks and %lld mapped bytes are left", t->name,
+          U(n), (long long)(watched.blocks - blocks), (long long)(watched.mapped - mapped));
     return failed;
 }
 

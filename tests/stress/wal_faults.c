@@ -12,22 +12,10 @@
  *
  * Kinds of failure: EIO, ENOSPC, EINTR, and half of what was asked, for reads and writes; once, and for ever.
  *
- * malloc, calloc, realloc, aligned_alloc and strdup of the library are wrapped by the linker (tests/CMakeLists.txt);
- * the simulated disk and this program use the real ones. */
-#include <stdlib.h>
-#include <string.h>
+ * The library's memory comes through tests/support/failing_memory.c; that of the simulated disk and of this program does
+ * not. */
+#include "tests/support/failing_memory.c"
 
-void *__real_malloc(size_t bytes);
-void *__real_calloc(size_t count, size_t bytes);
-void *__real_realloc(void *memory, size_t bytes);
-void *__real_aligned_alloc(size_t alignment, size_t bytes);
-char *__real_strdup(const char *text);
-
-#define malloc __real_malloc
-#define calloc __real_calloc
-#define realloc __real_realloc
-#undef strdup
-#define strdup __real_strdup
 #define KIT_PLAIN
 #include "tests/support/log_kit.c"
 #include "tests/support/simulated_files.c"
@@ -41,29 +29,6 @@ enum { STRIDE = 5 };
 #else
 enum { STRIDE = 1 };
 #endif
-
-/* ---- memory ------------------------------------------------------------------------------------------------------ */
-
-static struct { uint64_t seen, from, times; } memory;
-
-static bool memory_fails(void) {
-    memory.seen++;
-    return memory.from > 0 && memory.seen >= memory.from && memory.seen - memory.from < memory.times;
-}
-
-void *__wrap_malloc(size_t bytes);
-void *__wrap_calloc(size_t count, size_t bytes);
-void *__wrap_realloc(void *was, size_t bytes);
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes);
-char *__wrap_strdup(const char *text);
-
-void *__wrap_malloc(size_t bytes) { return memory_fails() ? NULL : __real_malloc(bytes); }
-void *__wrap_calloc(size_t count, size_t bytes) { return memory_fails() ? NULL : __real_calloc(count, bytes); }
-void *__wrap_realloc(void *was, size_t bytes) { return memory_fails() ? NULL : __real_realloc(was, bytes); }
-void *__wrap_aligned_alloc(size_t alignment, size_t bytes) {
-    return memory_fails() ? NULL : __real_aligned_alloc(alignment, bytes);
-}
-char *__wrap_strdup(const char *text) { return memory_fails() ? NULL : __real_strdup(text); }
 
 /* ---- a log to begin with, and what is known of it ---------------------------------------------------------------- */
 
@@ -337,7 +302,7 @@ static world copy_world(const world *from) {
 
 static void end_run(world *w) {
     hf_simulated_fault(w->disk, 0, 0, 0, 0);
-    memory.from = 0;
+    watched.kinds = 0;
     check_left(w, HF_CRASH_KEEP);
     check_left(w, counted.runs % 2 == 0 ? HF_CRASH_DROP : HF_CRASH_MIX);
     counted.runs++;
@@ -380,11 +345,9 @@ static bool fail_memory(const world *from, uint64_t n, bool for_ever) {
     world w = copy_world(from);
     snprintf(what, sizeof what, "%s: allocation %llu fails%s", from->name, (unsigned long long)n,
              for_ever ? " and all after it" : "");
-    memory.seen = 0;
-    memory.from = n;
-    memory.times = for_ever ? UINT64_MAX : 1;
+    memory_fail(MEMORY_HEAP, n, for_ever ? UINT64_MAX : 1);
     run(&w);
-    bool reached = memory.seen >= n;
+    bool reached = memory_failed();
     MUST(reached == w.fails, "memory was missing, and nobody said so");
     end_run(&w);
     counted.memory++;
