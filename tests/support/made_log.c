@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 #include "engine/record.h"
 #include "tests/support/harness.h"
+#include "tests/support/simulated_files.c"
 #include "wal/batch.h"
 #include "wal/segment.h"
 
@@ -63,11 +64,11 @@ static void made_chunk(made_log *log, uint32_t session, bool names) {
     log->context = (hf_record_context){0, 0};
 }
 
-static void made_record(made_log *log, hf_entry entry) {
-    CHECK(log->length + HF_RECORD_HEAD_MAX + (size_t)entry.step_count * HF_RECORD_LINE_MAX <= MADE_ROOM,
+static void made_record(made_log *log, hf_entry record) {
+    CHECK(log->length + HF_RECORD_HEAD_MAX + (size_t)record.step_count * HF_RECORD_LINE_MAX <= MADE_ROOM,
           "an epoch too long");
-    entry.time_ms = entry.time_ms ? entry.time_ms : HARNESS_EPOCH_MS;
-    log->length = (size_t)(hf_record_encode(log->bytes + log->length, &entry, &log->context) - log->bytes);
+    record.time_ms = record.time_ms ? record.time_ms : HARNESS_EPOCH_MS;
+    log->length = (size_t)(hf_record_encode(log->bytes + log->length, &record, &log->context) - log->bytes);
 }
 
 /* Of a chunk, or between two. */
@@ -169,4 +170,36 @@ static void made_checkpoint_write(made_checkpoint *c, const made_log *log, hf_wa
           path);
     CHECK(log->files->sync_directory(log->files->context, log->directory) == 0, "%s", path);
     free(c->bytes);
+}
+
+/* ---- a world ----------------------------------------------------------------------------------------------------- */
+
+#define DIRECTORY "/log"
+
+/* A log in the making on a disk in memory, and the engine that is to open it. */
+typedef struct world {
+    hf_simulated *disk;
+    made_log log;
+    harness_clock clock;
+    hf_options options;
+    hf_engine *engine;
+    hf_session *session;
+} world;
+
+static hf_id id_of(uint64_t number) { return harness_id(4, number); }
+
+/* Of a small engine without threads. */
+static void made_options(world *w) {
+    harness_clock_set(&w->clock, HARNESS_EPOCH_MS);
+    harness_options(&w->options, HF_NO_THREADS, &w->clock);
+    w->options.expected_skus = w->options.expected_reservations = 1;
+    w->options.max_reservations = 1 << 20;
+    w->options.shards = 1;
+}
+
+static void made_world(world *w) {
+    memset(w, 0, sizeof *w);
+    w->disk = hf_simulated_new();
+    made_options(w);
+    made_open(&w->log, hf_simulated_files(w->disk), DIRECTORY);
 }

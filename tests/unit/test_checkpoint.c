@@ -4,7 +4,6 @@
 #include "tests/support/failing_memory.c"
 
 #include "tests/support/made_log.c"
-#include "tests/support/simulated_files.c"
 
 #include "engine/checkpoint.h"
 #include "wal/error.h"
@@ -12,19 +11,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-#define DIRECTORY "/log"
 #define U(value) ((unsigned long long)(value))
-
-typedef struct world {
-    hf_simulated *disk;
-    made_log log;
-    harness_clock clock;
-    hf_options options;
-    hf_engine *engine;
-    hf_session *session;
-} world;
-
-static hf_id id_of(uint64_t number) { return harness_id(4, number); }
 
 static void receive_one(made_log *log, uint64_t version) {
     made_chunk(log, 1, version == 1);
@@ -36,20 +23,9 @@ static void receive_one(made_log *log, uint64_t version) {
     made_commit(log);
 }
 
-static void set_options(world *w) {
-    harness_clock_set(&w->clock, HARNESS_EPOCH_MS);
-    harness_options(&w->options, HF_NO_THREADS, &w->clock);
-    w->options.expected_skus = w->options.expected_reservations = 1;
-    w->options.max_reservations = 1 << 20;
-    w->options.shards = 1;
-}
-
 /* A log of two epochs, each of which receives one unit of SKU 1. */
 static void begin(world *w) {
-    memset(w, 0, sizeof *w);
-    w->disk = hf_simulated_new();
-    set_options(w);
-    made_open(&w->log, hf_simulated_files(w->disk), DIRECTORY);
+    made_world(w);
     receive_one(&w->log, 1);
     receive_one(&w->log, 2);
 }
@@ -594,7 +570,7 @@ enum { EPOCHS = 20, DAMAGED = 10 };
 static void begin_directory(world *w) {
     char directory[HARNESS_PATH];
     memset(w, 0, sizeof *w);
-    set_options(w);
+    made_options(w);
     harness_directory(directory);
     made_open(&w->log, hf_files_system(), directory);
     for (uint64_t i = 1; i <= EPOCHS; i++) {

@@ -3,7 +3,6 @@
 #include "tests/support/failing_memory.c"
 
 #include "tests/support/made_log.c"
-#include "tests/support/simulated_files.c"
 
 #include "engine/replay.h"
 #include "wal/error.h"
@@ -11,30 +10,10 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-#define DIRECTORY "/log"
-
-typedef struct world {
-    hf_simulated *disk;
-    made_log log;
-    harness_clock clock;
-    hf_options options;
-    hf_engine *engine;
-    hf_session *session;
-} world;
-
-static hf_id id_of(uint64_t number) { return harness_id(4, number); }
-
 /* SKUs 1 to 3, of which sessions 1 ("one") and 2 ("two") have received 100 each, in an epoch of its own. */
 static void begin(world *w) {
-    memset(w, 0, sizeof *w);
-    w->disk = hf_simulated_new();
-    harness_clock_set(&w->clock, HARNESS_EPOCH_MS);
-    harness_options(&w->options, HF_NO_THREADS, &w->clock);
-    w->options.expected_skus = w->options.expected_reservations = 1;
-    w->options.max_reservations = 1 << 20;
+    made_world(w);
     w->options.ring_bytes = HF_RING_MIN;
-    w->options.shards = 1;
-    made_open(&w->log, hf_simulated_files(w->disk), DIRECTORY);
     made_chunk(&w->log, 1, true);
     MADE_NAME(&w->log, SESSION, 1, "one");
     MADE_NAME(&w->log, SESSION, 2, "two");
