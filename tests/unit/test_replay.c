@@ -45,6 +45,9 @@ static void reopen(world *w) {
     cr_expect_eq(stats.undone, 0, "recovery left something open");
 }
 
+/* What must hold then as well as now. */
+#define REOPENED(w) for (int opened = 0; opened < 2; opened++, opened == 1 ? reopen(w) : (void)0)
+
 static void end(world *w) {
     if (w->engine) {
         hf_session_close(w->session);
@@ -359,13 +362,11 @@ Test(replay, remembers_a_late_confirmation_of_an_id_it_had_forgotten) {
     MADE(&w.log, EXPIRE, .id = id_of(2), .step = MADE_STEP(2)); /* of which there is nothing to remember */
     made_commit(&w.log);
     open_engine(&w);
-    expect_state(&w, id_of(1), HF_STATE_CONFIRMED);
-    expect_state(&w, id_of(2), HF_STATE_UNKNOWN);
-    expect_stock(&w, "a", 96, 0);
-    reopen(&w);
-    expect_state(&w, id_of(1), HF_STATE_CONFIRMED);
-    expect_state(&w, id_of(2), HF_STATE_UNKNOWN);
-    expect_stock(&w, "a", 96, 0);
+    REOPENED(&w) {
+        expect_state(&w, id_of(1), HF_STATE_CONFIRMED);
+        expect_state(&w, id_of(2), HF_STATE_UNKNOWN);
+        expect_stock(&w, "a", 96, 0);
+    }
     end(&w);
 }
 
@@ -385,19 +386,14 @@ Test(replay, undoes_each_of_a_session_s_open_operations) {
     made_commit(&w.log);
     open_engine(&w);
     cr_expect_eq(undone(&w), 2u); /* the first purchase, and the confirmation of the second step */
-    expect_stock(&w, "a", 80, 0);
-    expect_stock(&w, "b", 95, 1);
-    expect_stock(&w, "c, whose name is so long that it has no room in its line", 100, 7);
-    expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
-    expect_state(&w, id_of(2), HF_STATE_CONFIRMED);
-    expect_state(&w, id_of(3), HF_STATE_LIVE);
-    reopen(&w);
-    expect_stock(&w, "a", 80, 0);
-    expect_stock(&w, "b", 95, 1);
-    expect_stock(&w, "c, whose name is so long that it has no room in its line", 100, 7);
-    expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
-    expect_state(&w, id_of(2), HF_STATE_CONFIRMED);
-    expect_state(&w, id_of(3), HF_STATE_LIVE);
+    REOPENED(&w) {
+        expect_stock(&w, "a", 80, 0);
+        expect_stock(&w, "b", 95, 1);
+        expect_stock(&w, "c, whose name is so long that it has no room in its line", 100, 7);
+        expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
+        expect_state(&w, id_of(2), HF_STATE_CONFIRMED);
+        expect_state(&w, id_of(3), HF_STATE_LIVE);
+    }
     end(&w);
 }
 
@@ -411,11 +407,10 @@ Test(replay, completes_a_release_of_two_lines_of_one_sku) {
     made_commit(&w.log);
     open_engine(&w);
     cr_expect_eq(undone(&w), 1u);
-    expect_stock(&w, "a", 100, 0);
-    expect_state(&w, id_of(1), HF_STATE_CANCELLED);
-    reopen(&w);
-    expect_stock(&w, "a", 100, 0);
-    expect_state(&w, id_of(1), HF_STATE_CANCELLED);
+    REOPENED(&w) {
+        expect_stock(&w, "a", 100, 0);
+        expect_state(&w, id_of(1), HF_STATE_CANCELLED);
+    }
     end(&w);
 }
 
@@ -431,13 +426,11 @@ Test(replay, a_whole_release_told_before_its_reservation_owes_nothing) {
     made_commit(&w.log);
     open_engine(&w);
     cr_expect_eq(undone(&w), 0u);
-    expect_stock(&w, "a", 100, 0);
-    expect_stock(&w, "b", 100, 0);
-    expect_state(&w, id_of(1), HF_STATE_CANCELLED);
-    reopen(&w);
-    expect_stock(&w, "a", 100, 0);
-    expect_stock(&w, "b", 100, 0);
-    expect_state(&w, id_of(1), HF_STATE_CANCELLED);
+    REOPENED(&w) {
+        expect_stock(&w, "a", 100, 0);
+        expect_stock(&w, "b", 100, 0);
+        expect_state(&w, id_of(1), HF_STATE_CANCELLED);
+    }
     end(&w);
 }
 
@@ -471,11 +464,10 @@ Test(replay, a_release_of_nothing_owes_nothing) {
     made_commit(&w.log);
     open_engine(&w);
     cr_expect_eq(undone(&w), 1u);
-    expect_stock(&w, "a", 100, 1); /* as the steps say */
-    expect_stock(&w, "b", 100, 0);
-    reopen(&w);
-    expect_stock(&w, "a", 100, 1); /* as the steps say */
-    expect_stock(&w, "b", 100, 0);
+    REOPENED(&w) {
+        expect_stock(&w, "a", 100, 1); /* as the steps say */
+        expect_stock(&w, "b", 100, 0);
+    }
     end(&w);
 }
 
@@ -509,13 +501,11 @@ Test(replay, what_began_before_the_checkpoint_is_in_it) {
     made_commit(&w.log);
     open_engine(&w);
     cr_expect_eq(undone(&w), 0u);
-    expect_stock(&w, "a", 46, 0);
-    expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
-    expect_state(&w, id_of(2), HF_STATE_CONFIRMED);
-    reopen(&w);
-    expect_stock(&w, "a", 46, 0);
-    expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
-    expect_state(&w, id_of(2), HF_STATE_CONFIRMED);
+    REOPENED(&w) {
+        expect_stock(&w, "a", 46, 0);
+        expect_state(&w, id_of(1), HF_STATE_UNKNOWN);
+        expect_state(&w, id_of(2), HF_STATE_CONFIRMED);
+    }
     end(&w);
 }
 
