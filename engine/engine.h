@@ -24,7 +24,6 @@
 #include "wal/section.h"
 #include "wheel.h"
 
-#define HF_MAX_SESSION_NUMBER (UINT32_MAX - 1) /* each opening without a name takes one, for good; HF_ESESSIONS */
 #define HF_SESSION_STRUCTS (2u * HF_MAX_SESSIONS) /* open ones, and closed ones whose last records are not taken yet */
 
 /* ---- hints: which slots to look at, and when ---------------------------------------------------------------------- */

@@ -176,8 +176,9 @@ static void get_name(hf_chunk *chunk, hf_entry *entry, bool *good) {
     uint64_t number = hf_get_number(&chunk->at, chunk->end, good);
     uint8_t length = get_byte(&chunk->at, chunk->end, good);
     bool session = entry->type == HF_RECORD_SESSION;
-    uint8_t most = session ? HF_MAX_SESSION_NAME : HF_MAX_SKU_NAME;
-    *good = *good && number > 0 && number <= (session ? UINT32_MAX - 1 : HF_MAX_SKUS) && length > 0 && length <= most && chunk->end - chunk->at >= length;
+    uint64_t highest = session ? HF_MAX_SESSION_NUMBER : HF_MAX_SKUS;
+    uint8_t longest = session ? HF_MAX_SESSION_NAME : HF_MAX_SKU_NAME;
+    *good = *good && number > 0 && number <= highest && length > 0 && length <= longest && chunk->end - chunk->at >= length;
     if (*good) {
         entry->number = (uint32_t)number;
         entry->name = chunk->at;
@@ -263,7 +264,7 @@ const uint8_t *hf_chunk_open(const uint8_t *at, const uint8_t *end, hf_chunk *ch
     uint32_t length = hf_get32(at + 4);
     *chunk = (hf_chunk){.session = hf_get32(at), .names = length & HF_CHUNK_NAMES, .at = at + HF_CHUNK_HEADER};
     length &= ~HF_CHUNK_NAMES;
-    if (length == 0 || length > (size_t)(end - chunk->at)) {
+    if (length == 0 || length > (size_t)(end - chunk->at) || chunk->session > HF_MAX_SESSION_NUMBER) {
         return NULL;
     }
     return chunk->end = chunk->at + length;

@@ -28,6 +28,7 @@
 #include "counter.h"
 
 #define HF_CHUNK_HEADER 8u
+#define HF_MAX_SESSION_NUMBER (UINT32_MAX - 1) /* each opening without a name takes one, for good; HF_ESESSIONS */
 #define HF_CHUNK_NAMES (UINT32_C(1) << 31)
 
 /* The most bytes of a record without its lines, and of a line. */

@@ -377,7 +377,7 @@ static int owe_line(hf_open_operation *open, uint32_t sku, int64_t quantity) {
     return add_line(open, sku, quantity, 0);
 }
 
-/* A part that is not its operation's only one. *whole: it was the last, and `open` has every line that came before it. */
+/* A part that is not its operation's only one; *open has every line up to it. */
 static int take_part(hf_replay *replay, uint32_t session, const hf_entry *entry, hf_open_operation **open) {
     bool first = !(entry->parts & HF_PART_CONTINUED);
     *open = first ? begin_open(replay, session, entry) : find_open_of(replay, session, entry);
@@ -603,9 +603,6 @@ static int take_chunk(hf_replay *replay, hf_chunk chunk) {
     hf_engine *engine = replay->engine;
     hf_entry entry;
     int more, error = HF_SUCCESS;
-    if (chunk.session > HF_MAX_SESSION_NUMBER) {
-        return corrupt(replay, "a session's number is beyond all that are given");
-    }
     if (chunk.session >= engine->next_session) {
         engine->next_session = chunk.session + 1;
     }

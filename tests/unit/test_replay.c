@@ -270,7 +270,7 @@ static const struct refusal {
     X(a_record_of_no_type_among_names, "a record is malformed")
     X(an_open_operation_of_too_many_lines, "too many lines")
     X(an_open_operation_whose_units_are_gone, "an operation that was left open has taken what was not there")
-    X(a_session_beyond_all, "a session's number is beyond all")
+    X(a_session_beyond_all, "a chunk is malformed")
     // clang-format on
 #undef X
 };
