@@ -122,16 +122,28 @@ static int reserve_many(stage *s) { return reserve_ids(s, MANY); }
 
 static int take_checkpoint(stage *s) { return hf_checkpoint(s->engine); }
 
+/* Read on after a call that was refused: it is refused again, or nothing is left out. */
 static int read_log(stage *s) {
-    hf_log *log;
     hf_record record;
-    int error = hf_log_open(s->directory, 0, &log);
-    if (!error) {
-        while ((error = hf_log_next(log, &record)) > 0) {
-        }
-        hf_log_close(log);
+    hf_log *log;
+    uint64_t last[LINES + 1] = {0}; /* version, by SKU */
+    int refused = HF_SUCCESS, error = hf_log_open(s->directory, 0, &log);
+    if (error) {
+        return error;
     }
-    return error;
+    for (int again = 0; again < 2; again++) {
+        while ((error = hf_log_next(log, &record)) > 0) {
+            for (uint32_t i = 0; i < record.line_count; i++) {
+                const hf_record_line *line = &record.lines[i];
+                CHECK(line->sku <= LINES && line->version == last[line->sku] + 1 && line->name, "SKU %u: version %llu follows %llu",
+                      line->sku, U(line->version), U(last[line->sku]));
+                last[line->sku] = line->version;
+            }
+        }
+        refused = refused ? refused : error;
+    }
+    hf_log_close(log);
+    return refused;
 }
 
 static int read_only(stage *s) {
