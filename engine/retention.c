@@ -125,6 +125,17 @@ void hf_forget_some(hf_session *session, uint64_t now_ms) {
     hf_store_relaxed(&session->remembered.due, first_due(session->engine, list)); /* relaxed: a hint to the keeper */
 }
 
+/* Forgets all that is due of a list, slice by slice; where one must stay, the rest waits for the next turn. Outside a section. */
+static void forget_due_of(hf_session *keeper, hf_pool_chain *list, uint64_t now_ms, uint64_t *ahead) {
+    for (bool more = list->count > 0; more;) {
+        uint32_t before = list->count;
+        hf_section_enter();
+        forget_from(keeper, list, now_ms, SLICE, ahead);
+        hf_section_leave();
+        more = before - list->count == SLICE;
+    }
+}
+
 /* One session's lists, by the keeper. */
 static bool take_over(hf_session *keeper, hf_session *session, uint64_t now_ms, uint64_t idle_ms) {
     hf_engine *engine = keeper->engine;
@@ -140,13 +151,7 @@ static bool take_over(hf_session *keeper, hf_session *session, uint64_t now_ms, 
         remembered->turned = true;
         remembered->turned_at = hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(0)); /* edge D2 */
     }
-    for (bool more = remembered->stolen.count > 0; more;) {
-        uint32_t before = remembered->stolen.count;
-        hf_section_enter();
-        forget_from(keeper, &remembered->stolen, now_ms, SLICE, NULL);
-        hf_section_leave();
-        more = remembered->stolen.count > 0 && before - remembered->stolen.count == SLICE;
-    }
+    forget_due_of(keeper, &remembered->stolen, now_ms, NULL);
     return remembered->turned;
 }
 
@@ -157,16 +162,9 @@ bool hf_forget_for_others(hf_session *keeper, uint64_t now_ms, uint64_t idle_ms)
     for (uint32_t i = 0; i < count; i++) {
         waits |= take_over(keeper, engine->sessions[i], now_ms, idle_ms);
     }
-    for (uint64_t due; (due = hf_load_relaxed(&keeper->remembered.due)) <= now_ms;) { /* relaxed: the keeper's own */
-        hf_section_enter();
-        for (unsigned i = 0; i < SLICE / AT_ONCE; i++) {
-            hf_forget_due(keeper, now_ms);
-        }
-        hf_section_leave();
-        if (hf_load_relaxed(&keeper->remembered.due) == due) { /* relaxed: the same. One is being confirmed late */
-            break;
-        }
-    }
+    hf_pool_chain *own = own_list(&keeper->remembered); /* nobody turns the keeper's */
+    forget_due_of(keeper, own, now_ms, &keeper->remembered.first_hash);
+    hf_store_relaxed(&keeper->remembered.due, first_due(engine, own)); /* relaxed: the keeper's own */
     hf_pool_settle(&engine->slots, &keeper->slots, &engine->grace, true);
     hf_pool_settle(&engine->blocks, &keeper->blocks, &engine->grace, true);
     return waits || keeper->slots.young.count > 0 || keeper->slots.old.count > 0;

@@ -109,6 +109,29 @@ Test(restart, memory_of_ids_is_bounded_by_the_retention) {
     fixture_end(&f);
 }
 
+Test(restart, what_expires_at_once_is_forgotten_at_once) {
+    enum { AT_ONCE = 5000 };
+    fixture f;
+    hf_reply reply;
+    fixture_begin(&f);
+    fixture_close(&f);
+    f.options.retention_ms = 100;
+    fixture_open(&f);
+    receive(&f, "in", "sku", AT_ONCE);
+    hf_line line = line_of("sku", 1);
+    for (uint64_t i = 0; i < AT_ONCE; i++) {
+        MUST(hf_reserve(f.session, harness_id(1, i), &line, 1, 50, 0, &reply));
+        EXPECT_OUTCOME(reply, HF_OUTCOME_OK);
+    }
+    fixture_pass(&f, 50);
+    MUST(hf_poll(f.engine));
+    cr_expect_eq(stats_of(&f).expired, (uint64_t)AT_ONCE);
+    fixture_pass(&f, 100);
+    MUST(hf_poll(f.engine)); /* one turn: what comes in a millisecond must go in one, or ids pile up */
+    cr_expect_geq(stats_of(&f).forgotten, (uint64_t)AT_ONCE);
+    fixture_end(&f);
+}
+
 static void write_much(fixture *f, uint64_t from, uint64_t count) {
     for (uint64_t i = from; i < from + count; i++) {
         hf_reply reply;
