@@ -1,6 +1,7 @@
 /* What a timing wheel stands against: a binary heap of deadlines in which every reservation knows its place, so that it
- * can be taken out from the middle. pending=N     entries in it, deadlines uniform over an hour A turn of any length
- * takes out an entry at random and puts it back with a new deadline, pending / 10 times.
+ * can be taken out from the middle.
+ *     pending=N     entries in it, deadlines uniform over an hour
+ * A turn of any length takes out an entry at random and puts it back with a new deadline, pending / 10 times.
  */
 #include "../support/bench.h"
 #include "../support/slots.h"

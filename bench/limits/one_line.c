@@ -1,5 +1,6 @@
-/* The limit of a hot SKU: threads that step one 16-byte word by compare-and-swap, and do nothing else. lines=N spreads
- * them over that many lines, at random: the limit of a counter's step. threads=N lines=N
+/* The limit of a hot SKU: threads that step one 16-byte word by compare-and-swap, and do nothing else.
+ *     threads=N
+ *     lines=N     spreads them over that many lines, at random: the limit of a counter's step
  */
 #include "../support/bench.h"
 #include "../support/crew.h"

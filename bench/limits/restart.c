@@ -1,5 +1,6 @@
 /* The limit of a restart: reading a checkpoint's file from the disk and touching as many cache lines as its SKUs and
- * reservations have, in no order, in memory that is new. file=F lines=N
+ * reservations have, in no order, in memory that is new.
+ *     file=F lines=N
  */
 #include "../support/bench.h"
 #include "../support/lines.h"

@@ -1,7 +1,9 @@
-/* The limit of durability: bytes written and synced, one write after another, over a file of zeros that is there
- * already. dir=D bytes=N          a file in D is made and removed how=fdatasync          pwrite, fdatasync =dsync
- * pwritev2 with RWF_DSYNC =direct             the same, past the page cache (O_DIRECT) file_bytes=N           over
- * which the writes go in order, again and again
+/* The limit of durability: bytes written and synced, one write after another, over a file of zeros that is there already.
+ *     dir=D bytes=N       a file in D is made and removed
+ *     how=fdatasync       pwrite, fdatasync
+ *        =dsync           pwritev2 with RWF_DSYNC
+ *        =direct          the same, past the page cache (O_DIRECT)
+ *     file_bytes=N        over which the writes go in order, again and again
  */
 #include "../support/bench.h"
 #include "../support/histogram.h"

@@ -1,5 +1,7 @@
 /* SQLite: write-ahead log, synchronous=FULL (each commit synced), one connection that owns the file, `batch` pairs a
- * transaction. dir=D     the database is made there and removed pages=N   wal_autocheckpoint
+ * transaction.
+ *     dir=D     the database is made there and removed
+ *     pages=N   wal_autocheckpoint
  */
 #include "peer.h"
 
