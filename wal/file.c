@@ -16,21 +16,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int system_open(void *context, const char *path, enum hf_open_mode mode) {
-    (void)context;
-    static const int flags[] = {
-        [HF_OPEN_READ] = O_RDONLY,
-        [HF_OPEN_WRITE] = O_RDWR,
-        [HF_OPEN_CREATE] = O_RDWR | O_CREAT | O_TRUNC,
-        [HF_OPEN_LOCK] = O_RDWR | O_CREAT,
-    };
+static int open_with(const char *path, int flags) {
     for (int i = 0; i < HF_INTERRUPTS_MAX; i++) {
-        int file = open(path, flags[mode] | O_CLOEXEC, 0666);
+        int file = open(path, flags | O_CLOEXEC, 0666);
         if (file >= 0 || errno != EINTR) {
             return file < 0 ? -errno : file;
         }
     }
     return -EINTR;
+}
+
+static int system_open(void *context, const char *path, enum hf_open_mode mode) {
+    (void)context;
+    static const int flags[] = {
+        [HF_OPEN_READ] = O_RDONLY,
+        [HF_OPEN_WRITE] = O_RDWR,
+        [HF_OPEN_LOG] = O_RDWR | O_DIRECT,
+        [HF_OPEN_CREATE] = O_RDWR | O_CREAT | O_TRUNC,
+        [HF_OPEN_LOCK] = O_RDWR | O_CREAT,
+    };
+    int file = open_with(path, flags[mode]);
+    if (file == -EINVAL && mode == HF_OPEN_LOG) { /* a file system with no way past the page cache */
+        file = open_with(path, O_RDWR);
+    }
+    return file;
 }
 
 static int system_close(void *context, int file) {
@@ -45,9 +54,22 @@ static ssize_t system_read(void *context, int file, void *data, size_t length, u
     return n < 0 ? -errno : n;
 }
 
+/* Whether the file was written past the page cache; from here on it is not. */
+static bool leave_direct(int file) {
+    int flags = fcntl(file, F_GETFL);
+    bool direct = flags >= 0 && (flags & O_DIRECT) != 0;
+    if (direct) {
+        (void)fcntl(file, F_SETFL, flags & ~O_DIRECT); /* else the next write is refused as this one was */
+    }
+    return direct;
+}
+
 static ssize_t system_write(void *context, int file, const void *data, size_t length, uint64_t offset) {
     (void)context;
     ssize_t n = pwrite(file, data, length, (off_t)offset);
+    if (n < 0 && errno == EINVAL && leave_direct(file)) { /* larger blocks than ours, or what a short write has left */
+        n = pwrite(file, data, length, (off_t)offset);
+    }
     return n < 0 ? -errno : n;
 }
 

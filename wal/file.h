@@ -14,6 +14,7 @@
 enum hf_open_mode {
     HF_OPEN_READ,   /* must exist */
     HF_OPEN_WRITE,  /* must exist; read and write */
+    HF_OPEN_LOG,    /* the same, past the page cache where that can be had: for whole blocks, from memory aligned as they are */
     HF_OPEN_CREATE, /* read and write; made, or emptied if it exists */
     HF_OPEN_LOCK,   /* read and write; made if missing, never emptied */
 };

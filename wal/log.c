@@ -91,7 +91,7 @@ int hf_wal_use_segment(hf_wal *wal, uint64_t generation, uint64_t offset) {
     int error = hf_segment_open(&segment, wal->directory, "segment", generation, wal->uuid, NULL);
     int file = -1;
     if (error == HF_SUCCESS) {
-        file = wal->files->open(wal->files->context, segment.path, HF_OPEN_WRITE);
+        file = wal->files->open(wal->files->context, segment.path, HF_OPEN_LOG);
         error = file < 0 ? hf_fail_system(file, "cannot open %s for writing", segment.path) : HF_SUCCESS;
     }
     if (error == HF_SUCCESS) {

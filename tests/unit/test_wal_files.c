@@ -16,6 +16,8 @@
 static struct {
     int times, error; /* so many calls to come fail so */
 } open_fault, close_fault, fcntl_fault, random_fault;
+static int direct_opens; /* so many files are open past the page cache, or were */
+static bool refuses_direct;
 
 #define FAILS(fault) ((fault).times > 0 && (fault).times-- > 0 && (errno = (fault).error) != 0)
 
@@ -33,6 +35,11 @@ int __wrap_open(const char *path, int flags, ...) {
     va_start(arguments, flags);
     mode_t mode = (flags & O_CREAT) != 0 ? va_arg(arguments, mode_t) : 0;
     va_end(arguments);
+    if ((flags & O_DIRECT) != 0 && refuses_direct) {
+        errno = EINVAL;
+        return -1;
+    }
+    direct_opens += (flags & O_DIRECT) != 0;
     return FAILS(open_fault) ? -1 : __real_open(path, flags, mode);
 }
 
@@ -108,6 +115,78 @@ Test(wal_files, files_are_written_and_read) {
     CHECK(files->close(NULL, file) == 0 && files->remove(NULL, in_directory("b")) == 0, "removed");
     CHECK(files->remove(NULL, in_directory("b")) == -ENOENT, "gone");
     CHECK(files->rename(NULL, in_directory("a"), in_directory("b")) == -ENOENT, "gone");
+}
+
+/* ---- past the page cache ----------------------------------------------------------------------------------------- */
+
+enum { BLOCK = 4096, BLOCKS = 4 };
+static _Alignas(BLOCK) char block[BLOCK];
+
+/* A file of zeros as a spare segment is: written and synced. */
+static void make_zeros(const char *name) {
+    int file = open_file(name, HF_OPEN_CREATE);
+    memset(block, 0, BLOCK);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        CHECK(files->write(NULL, file, block, BLOCK, i * BLOCK) == BLOCK, "written");
+    }
+    CHECK(files->sync(NULL, file) == 0 && files->close(NULL, file) == 0, "synced");
+}
+
+static bool is_direct(int file) { return (fcntl(file, F_GETFL) & O_DIRECT) != 0; }
+
+/* Whoever reads the file while it is written sees what was written, also where the page cache had what was before. */
+static void write_and_read(const char *name, int file, const char *text, uint64_t offset) {
+    char found[16] = "";
+    int reader = open_file(name, HF_OPEN_READ);
+    CHECK(files->read(NULL, reader, found, 16, offset) == 16, "read before");
+    snprintf(block, BLOCK, "%s", text);
+    CHECK(files->write(NULL, file, block, BLOCK, offset) == BLOCK, "%s", text);
+    CHECK(files->read(NULL, reader, found, 16, offset) == 16 && strcmp(found, text) == 0, "%s: found %s", text, found);
+    CHECK(files->sync(NULL, file) == 0 && files->close(NULL, reader) == 0, "synced");
+}
+
+Test(wal_files, a_log_is_written_past_the_page_cache) {
+    CHECK(open_file("log", HF_OPEN_LOG) == -ENOENT, "must exist");
+    make_zeros("log");
+    int file = open_file("log", HF_OPEN_LOG);
+    CHECK(file >= 0 && direct_opens > 0, "asked for");
+    write_and_read("log", file, "one", 0);
+    write_and_read("log", file, "two", 3 * BLOCK);
+    bool was_direct = is_direct(file);
+    CHECK(files->write(NULL, file, "three", 5, 2 * BLOCK - 1) == 5, "no block: through the page cache");
+    CHECK(!is_direct(file), "and so from here on");
+    if (!was_direct) {
+        fprintf(stderr, "SKIPPED: the file system of %s has no way past the page cache\n", directory);
+    }
+    write_and_read("log", file, "four", BLOCK);
+    CHECK(files->write(NULL, file, "", 1, UINT64_MAX) == -EINVAL, "there is no such offset");
+    CHECK(files->close(NULL, file) == 0, "closed");
+}
+
+Test(wal_files, a_file_system_without_direct_writes_takes_the_page_cache) {
+    make_zeros("log");
+    refuses_direct = true;
+    int file = open_file("log", HF_OPEN_LOG);
+    refuses_direct = false;
+    CHECK(file >= 0 && !is_direct(file), "opened all the same");
+    write_and_read("log", file, "one", BLOCK);
+    CHECK(files->close(NULL, file) == 0, "closed");
+    open_fault.times = 1;
+    open_fault.error = EINVAL;
+    CHECK(open_file("log", HF_OPEN_WRITE) == -EINVAL, "of other modes it is an error");
+}
+
+Test(wal_files, a_write_that_cannot_leave_the_direct_way_fails) {
+    make_zeros("log");
+    int file = open_file("log", HF_OPEN_LOG);
+    bool direct = is_direct(file);
+    fcntl_fault.times = 1;
+    fcntl_fault.error = EBADF;
+    ssize_t written = files->write(NULL, file, "three", 5, 7);
+    CHECK(written == (direct ? -EBADF : 5), "%zd", written);
+    fcntl_fault.times = 0;
+    CHECK(files->write(NULL, file, "three", 5, 7) == 5, "the next tries again");
+    CHECK(files->close(NULL, file) == 0, "closed");
 }
 
 static int collect_name(void *context, const char *name) {
