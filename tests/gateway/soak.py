@@ -9,10 +9,10 @@ SECONDS = int(os.environ.get("HF_SOAK_SECONDS") or 0)
 CONNECTIONS = 16
 
 
-def load(port, seconds, orders):
-    """redis-benchmark for so long; the rate it had."""
-    command = ["redis-benchmark", "-p", str(port), "-P", "64", "-c", str(CONNECTIONS), "-n", str(orders), "-r", "2000000000",
-               "--csv", "HF.RESERVE", "__rand_int__", "2000", "apple", "1"]
+def load(port):
+    """redis-benchmark until it is killed: again and again (-l), since what it counts in one go ends within an hour."""
+    command = ["redis-benchmark", "-p", str(port), "-P", "64", "-c", str(CONNECTIONS), "-n", "10000000", "-r", "2000000000",
+               "-l", "--csv", "HF.RESERVE", "__rand_int__", "2000", "apple", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     atexit.register(process.kill)
     return process
@@ -21,7 +21,7 @@ def load(port, seconds, orders):
 def peak():
     with Gateway(segment_bytes=64 << 20) as gateway, gateway.connect() as wire:
         wire("HF.RECEIVE", "in", "apple", 1 << 38)
-        process = load(gateway.port, 5, 1 << 30)
+        process = load(gateway.port)
         time.sleep(1)
         before, begin = int(info(wire)["orders"]), time.monotonic()
         time.sleep(4)
@@ -42,7 +42,7 @@ def soak():
                  segment_bytes=64 << 20) as gateway:
         with gateway.connect() as wire:
             wire("HF.RECEIVE", "in", "apple", 1 << 38)
-            process = load(gateway.port, SECONDS, 1 << 30)
+            process = load(gateway.port)
             until = time.monotonic() + SECONDS
             last = info(wire)
             while time.monotonic() < until:
