@@ -16,7 +16,11 @@
 
 #include "wal/error.h"
 
-enum { AT_ONCE = 4, SLICE = 256 };
+enum {
+    AT_ONCE = 4,
+    SLICE = 256,
+    SLICES = 64, /* of a list in the keeper's turn: a few milliseconds, for which the clock stands */
+};
 
 void hf_remembered_init(hf_remembered *remembered) {
     *remembered = (hf_remembered){
@@ -125,9 +129,10 @@ void hf_forget_some(hf_session *session, uint64_t now_ms) {
     hf_store_relaxed(&session->remembered.due, first_due(session->engine, list)); /* relaxed: a hint to the keeper */
 }
 
-/* Forgets all that is due of a list, slice by slice; where one must stay, the rest waits for the next turn. Outside a section. */
-static void forget_due_of(hf_session *keeper, hf_pool_chain *list, uint64_t now_ms, uint64_t *ahead) {
-    for (bool more = list->count > 0; more;) {
+/* Forgets what is due of a list, slice by slice; where one must stay, the rest waits for the next turn. Outside a section. */
+static void forget_slices(hf_session *keeper, hf_pool_chain *list, uint64_t now_ms, uint64_t *ahead) {
+    bool more = list->count > 0;
+    for (unsigned i = 0; i < SLICES && more; i++) {
         uint32_t before = list->count;
         hf_section_enter();
         forget_from(keeper, list, now_ms, SLICE, ahead);
@@ -151,7 +156,7 @@ static bool take_over(hf_session *keeper, hf_session *session, uint64_t now_ms, 
         remembered->turned = true;
         remembered->turned_at = hf_fetch_add_acq_rel(&engine->grace.begun, UINT64_C(0)); /* edge D2 */
     }
-    forget_due_of(keeper, &remembered->stolen, now_ms, NULL);
+    forget_slices(keeper, &remembered->stolen, now_ms, NULL);
     return remembered->turned;
 }
 
@@ -163,7 +168,7 @@ bool hf_forget_for_others(hf_session *keeper, uint64_t now_ms, uint64_t idle_ms)
         waits |= take_over(keeper, engine->sessions[i], now_ms, idle_ms);
     }
     hf_pool_chain *own = own_list(&keeper->remembered); /* nobody turns the keeper's */
-    forget_due_of(keeper, own, now_ms, &keeper->remembered.first_hash);
+    forget_slices(keeper, own, now_ms, &keeper->remembered.first_hash);
     hf_store_relaxed(&keeper->remembered.due, first_due(engine, own)); /* relaxed: the keeper's own */
     hf_pool_settle(&engine->slots, &keeper->slots, &engine->grace, true);
     hf_pool_settle(&engine->blocks, &keeper->blocks, &engine->grace, true);

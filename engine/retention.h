@@ -28,7 +28,7 @@ static inline void hf_forget_due(hf_session *session, uint64_t now_ms) {
 int hf_remembered_sort(hf_session *session);
 
 /* The keeper's turn, outside a section: takes over lists that have been due for `idle_ms`, and forgets what is due of those
- * taken over before. Returns whether it waits for a grace period. */
+ * taken over before, up to 16,384 of each. Returns whether it waits for a grace period. */
 bool hf_forget_for_others(hf_session *keeper, uint64_t now_ms, uint64_t idle_ms);
 
 /* Gives the blocks of a slot's further lines back, with a grace period. */
